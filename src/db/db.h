@@ -87,6 +87,7 @@ enum status db_exec(struct db_conn *conn, const char *sql, struct db_args args,
 /* Rows: SCOPED_ROWS struct db_rows rows = {0}; db_query(…); while (db_next(&rows, err)) { … };
  * after the loop err->status tells the end from a failure. */
 struct db_rows {
+        struct db_conn *conn;
         void *stmt;
 };
 #define SCOPED_ROWS CLEANUP(db_rows_close)
