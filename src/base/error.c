@@ -96,7 +96,8 @@ void problems_add(struct problems *problems, const char *node_id, const char *pa
         vsnprintf(message, sizeof(message), format, args);
         va_end(args);
         trim_partial_utf8(message);
-        problems->items = mem_resize(problems, problems->items, struct problem, problems->count + 1);
+        problems->items =
+                mem_resize(problems, problems->items, struct problem, problems->count + 1);
         problems->items[problems->count++] = (struct problem){
                 .node_id = mem_strdup(problems, node_id),
                 .path = mem_strdup(problems, path ? path : ""),

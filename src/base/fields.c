@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Field tables: one walk over the object finds unknown fields, one over the table fills the rest. */
+/* Field tables: one walk over the object finds unknown fields, one over the table fills the rest.
+ */
 #include <string.h>
-
 #include <utf8proc.h>
 
 #include "base/json.h"
@@ -14,7 +14,7 @@ struct reading {
 };
 
 static const char *const type_words[] = {
-        [FIELD_STRING] = "a string", [FIELD_INT] = "an integer",  [FIELD_REAL] = "a number",
+        [FIELD_STRING] = "a string", [FIELD_INT] = "an integer",   [FIELD_REAL] = "a number",
         [FIELD_BOOL] = "a boolean",  [FIELD_OBJECT] = "an object", [FIELD_ARRAY] = "an array",
         [FIELD_ANY] = "a value",
 };
@@ -49,8 +49,8 @@ static size_t codepoints(const char *text)
         return count;
 }
 
-static bool in_bounds(const struct reading *reading, const struct field *field,
-                      const json_t *value, const char *path)
+static bool in_bounds(const struct reading *reading, const struct field *field, const json_t *value,
+                      const char *path)
 {
         bool bounded = field->min != 0 || field->max != 0;
 
@@ -132,8 +132,7 @@ static bool known(const struct field *fields, const char *name)
 }
 
 enum status fields_read(const void *ctx, const json_t *object, const struct field *fields,
-                        const char *prefix, void *out, struct problems *problems,
-                        struct error *err)
+                        const char *prefix, void *out, struct problems *problems, struct error *err)
 {
         const struct reading reading = {ctx, prefix, out, problems};
         size_t before = problems->count;

@@ -65,7 +65,8 @@ struct field {
 };
 
 /* Fills `out` (whose defaults stay where a field is absent) from `object`. Adds what is wrong to
- * `problems`, each path prefixed by `prefix` ("" or "items[2]."); STATUS_INVALID if there was any. */
+ * `problems`, each path prefixed by `prefix` ("" or "items[2]."); STATUS_INVALID if there was any.
+ */
 enum status fields_read(const void *ctx, const json_t *object, const struct field *fields,
                         const char *prefix, void *out, struct problems *problems,
                         struct error *err) MUST_USE;

@@ -115,8 +115,8 @@ enum status pool_submit(struct pool *pool, pool_fn *fn, void *arg, struct error 
 {
         if (push(pool, fn, arg, /* bounded= */ true))
                 return STATUS_OK;
-        enum status status = error_set(err, STATUS_UNAVAILABLE,
-                                       "The server is busy; try again in a moment");
+        enum status status =
+                error_set(err, STATUS_UNAVAILABLE, "The server is busy; try again in a moment");
         err->retry_after_ms = 1000;
         return status;
 }

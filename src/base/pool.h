@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worker pool: threads that run what may block (database, hashing, files), behind a bounded queue. */
+/* Worker pool: threads that run what may block (database, hashing, files), behind a bounded queue.
+ */
 #pragma once
 
 #include <stddef.h>

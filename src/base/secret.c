@@ -45,8 +45,8 @@ char *secret_seal(const void *ctx, const struct secrets *secrets, const char *pl
         unsigned char *box = mem_array(scratch, unsigned char, total);
 
         randombytes_buf(box, crypto_secretbox_NONCEBYTES);
-        crypto_secretbox_easy(box + crypto_secretbox_NONCEBYTES, (const unsigned char *)plain, length,
-                              box, secrets->credentials);
+        crypto_secretbox_easy(box + crypto_secretbox_NONCEBYTES, (const unsigned char *)plain,
+                              length, box, secrets->credentials);
         return base64(ctx, box, total, sodium_base64_VARIANT_ORIGINAL);
 }
 
@@ -61,7 +61,8 @@ enum status secret_open(const void *ctx, const struct secrets *secrets, const ch
         if (sodium_base642bin(box, text_length, sealed, text_length, NULL, &length, NULL,
                               sodium_base64_VARIANT_ORIGINAL) ||
             length < overhead)
-                return error_set(err, STATUS_UNPROCESSABLE, "A stored key is damaged; enter it again");
+                return error_set(err, STATUS_UNPROCESSABLE,
+                                 "A stored key is damaged; enter it again");
         char *plain = mem_array(ctx, char, length - overhead + 1);
         if (crypto_secretbox_open_easy((unsigned char *)plain, box + crypto_secretbox_NONCEBYTES,
                                        length - crypto_secretbox_NONCEBYTES, box,

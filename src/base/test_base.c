@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -104,7 +103,8 @@ struct body {
 
 static const struct field body_fields[] = {
         {"name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct body, name), 1, 5, 0},
-        {"count", FIELD_INT, 0, offsetof(struct body, count), 0, 9, offsetof(struct body, has_count)},
+        {"count", FIELD_INT, 0, offsetof(struct body, count), 0, 9,
+         offsetof(struct body, has_count)},
         {0},
 };
 
@@ -126,12 +126,14 @@ static void fields_fill_and_complain(void **state)
         struct body body = {0};
 
         (void)state;
-        assert_int_equal(read_body(ctx, "{\"name\":\"\xC3\xA9t\xC3\xA9\",\"count\":3}", &body, &problems),
-                         STATUS_OK);
+        assert_int_equal(
+                read_body(ctx, "{\"name\":\"\xC3\xA9t\xC3\xA9\",\"count\":3}", &body, &problems),
+                STATUS_OK);
         assert_int_equal(body.count, 3);
         assert_true(body.has_count);
-        assert_int_equal(read_body(ctx, "{\"name\":\"toolong\",\"count\":\"x\",\"z\":1}", &body, &problems),
-                         STATUS_INVALID);
+        assert_int_equal(
+                read_body(ctx, "{\"name\":\"toolong\",\"count\":\"x\",\"z\":1}", &body, &problems),
+                STATUS_INVALID);
         assert_int_equal(problems->count, 3);
         assert_string_equal(problems->items[2].path, "z");
 }

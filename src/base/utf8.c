@@ -16,8 +16,8 @@ size_t utf8_sequence(const char *text, size_t length)
 bool utf8_valid(const char *text, size_t length)
 {
         for (size_t i = 0; i < length;) {
-                size_t step = (unsigned char)text[i] < 0x80 ? 1
-                                                            : utf8_sequence(text + i, length - i);
+                size_t step =
+                        (unsigned char)text[i] < 0x80 ? 1 : utf8_sequence(text + i, length - i);
                 if (!step)
                         return false;
                 i += step;

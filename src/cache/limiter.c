@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <string.h>
-
 #include <uthash.h>
 
 enum { KEY_MAX = 320 };
@@ -73,7 +72,8 @@ static struct window *find(struct limiter *limiter, const char *key, int64_t now
         return window;
 }
 
-enum status limiter_take(struct limiter *limiter, const char *key, int64_t now_ms, struct error *err)
+enum status limiter_take(struct limiter *limiter, const char *key, int64_t now_ms,
+                         struct error *err)
 {
         enum status status = STATUS_OK;
 

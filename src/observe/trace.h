@@ -35,8 +35,9 @@ char *trace_parent(const struct trace *trace, char text[TRACEPARENT_SIZE]);
 void trace_set_(char *field, size_t size, const char *value);
 
 /* Makes `trace` (borrowed, may be NULL) current on this thread until the scope ends. */
-#define TRACE_SCOPE(trace) \
-        CLEANUP(trace_pop_at) __attribute__((unused)) const struct trace *trace_scope_ = trace_push(trace)
+#define TRACE_SCOPE(current)                                                                         \
+        CLEANUP(trace_pop_at)                                                                      \
+        __attribute__((unused)) const struct trace *trace_scope_ = trace_push(current)
 const struct trace *trace_push(const struct trace *trace) MUST_USE; /* returns the one before */
 void trace_pop_at(const struct trace **before);
 const struct trace *trace_current(void); /* NULL outside any scope */

@@ -18,7 +18,8 @@ static void append_base64(struct buffer *out, const void *data, size_t length)
 {
         char text[CLAIMS_MAX * 2];
 
-        sodium_bin2base64(text, sizeof(text), data, length, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+        sodium_bin2base64(text, sizeof(text), data, length,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING);
         buffer_text(out, text);
 }
 
@@ -34,12 +35,12 @@ char *jwt_sign(const void *ctx, const struct secrets *secrets, const struct jwt_
         struct buffer token = BUFFER_INIT(ctx, TOKEN_MAX);
         unsigned char mac[crypto_auth_hmacsha256_BYTES];
         char id[UUID_TEXT_SIZE];
-        SCOPED_MEM char *payload = mem_printf(
-                NULL,
-                "{\"iss\":\"%s\",\"aud\":\"%s\",\"sub\":\"%s\",\"ver\":%" PRId64
-                ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}",
-                issuer, issuer, claims->user_id, claims->token_version, now_seconds,
-                claims->expires_at, uuid_new(id));
+        SCOPED_MEM char *payload =
+                mem_printf(NULL,
+                           "{\"iss\":\"%s\",\"aud\":\"%s\",\"sub\":\"%s\",\"ver\":%" PRId64
+                           ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 ",\"jti\":\"%s\"}",
+                           issuer, issuer, claims->user_id, claims->token_version, now_seconds,
+                           claims->expires_at, uuid_new(id));
 
         append_base64(&token, header_json, strlen(header_json));
         buffer_char(&token, '.');
@@ -50,8 +51,10 @@ char *jwt_sign(const void *ctx, const struct secrets *secrets, const struct jwt_
         return token.data;
 }
 
-/* Decodes canonical unpadded base64url into out[0..max), NUL-terminated; false for anything else. */
-static bool decode(const char *text, size_t length, unsigned char *out, size_t max, size_t *ret_length)
+/* Decodes canonical unpadded base64url into out[0..max), NUL-terminated; false for anything else.
+ */
+static bool decode(const char *text, size_t length, unsigned char *out, size_t max,
+                   size_t *ret_length)
 {
         const char *end = NULL;
 
@@ -65,7 +68,8 @@ static bool decode(const char *text, size_t length, unsigned char *out, size_t m
 
 static bool signature_matches(const struct secrets *secrets, const char *token, const char *dot)
 {
-        unsigned char given[crypto_auth_hmacsha256_BYTES + 1], expected[crypto_auth_hmacsha256_BYTES];
+        unsigned char given[crypto_auth_hmacsha256_BYTES + 1],
+                expected[crypto_auth_hmacsha256_BYTES];
         size_t length = 0;
 
         if (!decode(dot + 1, strlen(dot + 1), given, sizeof(given), &length) ||
@@ -101,7 +105,8 @@ static bool read_claims(const char *text, size_t length, int64_t now, struct jwt
             strcmp(json_get_text(claims, "aud", ""), issuer) != 0)
                 return false;
         memcpy(ret->user_id, user_id, UUID_TEXT_SIZE);
-        return ret->expires_at > now && json_get_int(claims, "iat", INT64_MAX) <= now + SKEW_SECONDS;
+        return ret->expires_at > now &&
+               json_get_int(claims, "iat", INT64_MAX) <= now + SKEW_SECONDS;
 }
 
 static bool verify(const struct secrets *secrets, const char *token, int64_t now,

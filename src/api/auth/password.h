@@ -10,6 +10,7 @@
 enum { PASSWORD_MIN = 8, PASSWORD_MAX = 256 };
 
 /* PHC string below ctx. */
-enum status password_hash(const void *ctx, const char *password, char **ret, struct error *err) MUST_USE;
+enum status password_hash(const void *ctx, const char *password, char **ret,
+                          struct error *err) MUST_USE;
 /* `hash` NULL does the same work and answers false, so that unknown users cost the same time. */
 bool password_matches(const char *hash, const char *password);
