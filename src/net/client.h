@@ -25,8 +25,9 @@ struct http_request {
         unsigned timeout_ms;         /* whole call; 0: 10 min */
         unsigned stall_timeout_ms;   /* no byte for this long; 0: none */
         size_t response_max;         /* bytes of body, also while streaming; 0: 16 MiB */
-        bool private_addresses;      /* false: refuses loopback, private and link-local peers (SSRF) */
-        const struct trace *trace;   /* sends traceparent; may be NULL */
+        bool private_addresses; /* false: refuses loopback, private and link-local peers (SSRF) */
+        const struct trace *trace; /* sends traceparent; may be NULL */
+        unsigned delay_ms;         /* begins after this long: retries hold no thread; 0: at once */
 };
 
 /* Valid during the callback only. */
@@ -43,7 +44,8 @@ struct http_handlers {
         /* Body bytes of a 2xx response as they arrive; NULL gathers them. */
         void (*data)(struct http_call *call, const char *data, size_t length, void *arg);
         /* Once, last. `err` is NULL unless the transfer failed: UPSTREAM, UPSTREAM_TIMEOUT,
-         * TOO_LARGE, CANCELLED. An HTTP error status is not a failed transfer. */
+         * TOO_LARGE, CANCELLED, INVALID (URL or header), FORBIDDEN (private address). An HTTP error
+         * status is not a failed transfer; of its body the first 64 KiB are gathered. */
         void (*done)(const struct http_result *result, const struct error *err, void *arg);
 };
 
