@@ -26,9 +26,12 @@ struct engine_options {
 /* Takes up unfinished executions of an earlier run. */
 enum status engine_new(const struct engine_options *options, struct engine **ret,
                        struct error *err) MUST_USE;
-/* Stops starting nodes, waits up to grace_ms for those in flight, commits; what is left is taken up
- * by the next start. Takes NULL, returns NULL. */
-struct engine *engine_free(struct engine *engine, unsigned grace_ms);
+/* Stops starting nodes and executions (engine_start then answers UNAVAILABLE), waits up to grace_ms
+ * for nodes in flight, cancels the rest, commits what ended; what is left is taken up by the next
+ * start. After it no callback comes any more. */
+void engine_stop(struct engine *engine, unsigned grace_ms);
+/* Stops if that was not done. Takes NULL, returns NULL. */
+struct engine *engine_free(struct engine *engine);
 
 struct engine_request {
         const char *user_id;
