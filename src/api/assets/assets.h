@@ -8,8 +8,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/error.h"
-
 /* The Content-Security-Policy under which the documentation page works. */
 #define ASSETS_DOCS_CSP                                                                            \
         "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "             \
@@ -18,18 +16,12 @@
 struct asset {
         const char *path; /* "/docs/docs.js" */
         const char *content_type;
-        const char *etag;          /* weak, with its quotes; names the content, packed or not */
+        const char *etag;          /* with its quotes; changes with the content */
         const unsigned char *data; /* `length` bytes, gzipped if `gzip` */
         size_t length;
-        size_t plain_length; /* bytes once unpacked */
         bool gzip;
 };
 
 /* The asset of a URL path, or NULL. A folder gives its index.html, with or without a slash at the
  * end: "/docs" is "/docs/index.html". */
 const struct asset *asset_find(const char *path);
-
-/* The asset's bytes unpacked, for clients that take no gzip: plain_length bytes and a NUL, below
- * `ctx`. */
-enum status asset_unpack(const void *ctx, const struct asset *asset, char **ret,
-                         struct error *err) MUST_USE;

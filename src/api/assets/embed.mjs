@@ -42,7 +42,11 @@ function listFiles(folder, prefix = '') {
   });
 }
 
+/* As in assets.c. */
+const PATH_MAX = 500;
+
 function readAsset({ path, file }) {
+  if (Buffer.byteLength(path) > PATH_MAX) throw new Error(`${file}: the path is too long`);
   const contentType = CONTENT_TYPES[extname(path).toLowerCase()];
   if (!contentType) throw new Error(`${file}: no content type is known for "${extname(path)}"`);
   const plain = readFileSync(file);
@@ -51,10 +55,8 @@ function readAsset({ path, file }) {
   return {
     path,
     contentType,
-    /* Weak, because one tag names both the gzipped and the plain form (RFC 9110, 8.8.3.3). */
-    etag: `W/"${createHash('sha256').update(plain).digest('hex').slice(0, 32)}"`,
+    etag: `"${createHash('sha256').update(plain).digest('hex').slice(0, 32)}"`,
     data: gzip ? packed : plain,
-    plainLength: plain.length,
     gzip,
   };
 }
@@ -106,7 +108,6 @@ function tableSource(assets) {
                 .etag = ${cString(asset.etag)},
                 .data = assets_blob + ${asset.offset},
                 .length = ${asset.data.length},
-                .plain_length = ${asset.plainLength},
                 .gzip = ${asset.gzip},
         },`,
   );

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define ZLIB_CONST
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
+#include <zlib.h>
 
 /* clang-format off */
 #include <cmocka.h> /* wants the others before it */
@@ -10,16 +12,30 @@
 #include "api/assets/assets.h"
 #include "base/json.h"
 
-static char *unpack(const void *ctx, const char *path)
+/* The asset's text, unpacked. */
+static char *read_asset(const void *ctx, const char *path)
 {
         const struct asset *asset = asset_find(path);
-        struct error err = ERROR_INIT;
-        char *text = NULL;
+        z_stream stream = {0};
+        char *text;
+        size_t size = 0;
 
         if (!asset)
                 fail_msg("there is no %s", path);
-        assert_int_equal(asset_unpack(ctx, asset, &text, &err), STATUS_OK);
-        assert_int_equal(strlen(text), asset->plain_length);
+        if (!asset->gzip)
+                return mem_strndup(ctx, (const char *)asset->data, asset->length);
+        /* The last four bytes of gzip: its size, little-endian. */
+        for (size_t i = 1; i <= 4; i++)
+                size = size << 8 | asset->data[asset->length - i];
+        text = mem_array(ctx, char, size + 1);
+        stream.next_in = asset->data;
+        stream.avail_in = (uInt)asset->length;
+        stream.next_out = (Bytef *)text;
+        stream.avail_out = (uInt)size;
+        assert_int_equal(inflateInit2(&stream, MAX_WBITS + 16), Z_OK);
+        assert_int_equal(inflate(&stream, Z_FINISH), Z_STREAM_END);
+        inflateEnd(&stream);
+        assert_int_equal(stream.total_out, size);
         return text;
 }
 
@@ -32,7 +48,7 @@ static void folder_gives_its_page(void **state)
         assert_ptr_equal(asset_find("/docs"), page);
         assert_ptr_equal(asset_find("/docs/"), page);
         assert_string_equal(page->content_type, "text/html; charset=utf-8");
-        assert_memory_equal(page->etag, "W/\"", 3);
+        assert_int_equal(page->etag[0], '"');
 }
 
 static void only_whole_paths_are_found(void **state)
@@ -59,7 +75,7 @@ static void definition_is_json_of_this_version(void **state)
         SCOPED_MEM void *ctx = mem_root();
         SCOPED_JSON json_t *definition = NULL;
         struct error err = ERROR_INIT;
-        const char *text = unpack(ctx, "/openapi.json");
+        const char *text = read_asset(ctx, "/openapi.json");
         json_t *operation, *paths;
 
         (void)state;
@@ -77,8 +93,8 @@ static void definition_is_json_of_this_version(void **state)
 static void page_needs_nothing_inline_or_outside(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        const char *page = unpack(ctx, "/docs");
-        const char *style = unpack(ctx, "/docs/swagger-ui.css");
+        const char *page = read_asset(ctx, "/docs");
+        const char *style = read_asset(ctx, "/docs/swagger-ui.css");
 
         (void)state;
         assert_null(strstr(page, "<script>"));
@@ -115,32 +131,13 @@ static size_t check_links(const void *ctx, const char *text, const char *before)
 static void everything_the_page_names_is_there(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        const char *page = unpack(ctx, "/docs");
+        const char *page = read_asset(ctx, "/docs");
 
         (void)state;
         assert_int_equal(check_links(ctx, page, "src=\""), 2);
         assert_true(check_links(ctx, page, "href=\"") >= 3);
-        assert_true(check_links(ctx, unpack(ctx, "/docs/swagger-ui.css"), "url(\"") > 0);
-        assert_non_null(strstr(unpack(ctx, "/docs/docs.js"), "'/openapi.json'"));
-}
-
-static void damaged_asset_is_refused(void **state)
-{
-        SCOPED_MEM void *ctx = mem_root();
-        struct asset damaged = *asset_find("/docs/docs.js");
-        struct error err = ERROR_INIT;
-        char *text = NULL;
-
-        (void)state;
-        assert_true(damaged.gzip);
-        damaged.length /= 2;
-        assert_int_equal(asset_unpack(ctx, &damaged, &text, &err), STATUS_INTERNAL);
-        assert_non_null(strstr(err.message, "/docs/docs.js"));
-        assert_null(text);
-
-        damaged = *asset_find("/docs/docs.js");
-        damaged.plain_length--;
-        assert_int_equal(asset_unpack(ctx, &damaged, &text, &err), STATUS_INTERNAL);
+        assert_true(check_links(ctx, read_asset(ctx, "/docs/swagger-ui.css"), "url(\"") > 0);
+        assert_non_null(strstr(read_asset(ctx, "/docs/docs.js"), "'/openapi.json'"));
 }
 
 int main(void)
@@ -151,7 +148,6 @@ int main(void)
                 cmocka_unit_test(definition_is_json_of_this_version),
                 cmocka_unit_test(page_needs_nothing_inline_or_outside),
                 cmocka_unit_test(everything_the_page_names_is_there),
-                cmocka_unit_test(damaged_asset_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
