@@ -73,8 +73,11 @@ enum status error_prefix(struct error *err, const char *format, ...)
         va_start(args, format);
         used = vsnprintf(err->message, sizeof(err->message), format, args);
         va_end(args);
-        if (used >= 0 && (size_t)used < sizeof(err->message))
-                snprintf(err->message + used, sizeof(err->message) - (size_t)used, ": %s", old);
+        int room = (int)sizeof(err->message) - used - (int)sizeof(": ");
+
+        if (used >= 0 && room > 0)
+                snprintf(err->message + used, sizeof(err->message) - (size_t)used, ": %.*s", room,
+                         old);
         trim_partial_utf8(err->message);
         return err->status;
 }
