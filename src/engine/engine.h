@@ -18,9 +18,9 @@ struct engine;
 struct engine_options {
         struct node_services services;
         struct events *events;
-        unsigned workers;     /* 0: cores, at least 4 */
-        size_t concurrency;   /* executions running at once; 0: 10,000; more wait as `queued` */
-        size_t queue_max;     /* executions waiting; 0: 100,000; then UNAVAILABLE */
+        unsigned workers;   /* 0: cores, at least 4 */
+        size_t concurrency; /* executions running at once; 0: 10,000; more wait as `queued` */
+        size_t queue_max;   /* executions waiting; 0: 100,000; then UNAVAILABLE */
 };
 
 /* Takes up unfinished executions of an earlier run. */
@@ -48,9 +48,10 @@ struct engine_request {
 struct engine_callbacks {
         /* The row is committed (or `err` says why not); `existing` when an idempotency key named an
          * earlier execution: then nothing new runs. Once, first. */
-        void (*started)(void *arg, const char *execution_id, bool existing, const struct error *err);
-        /* The final state is committed. Once; not after a failed start nor for an existing one. NULL
-         * allowed. */
+        void (*started)(void *arg, const char *execution_id, bool existing,
+                        const struct error *err);
+        /* The final state is committed. Once; not after a failed start nor for an existing one.
+         * NULL allowed. */
         void (*finished)(void *arg, const char *execution_id);
 };
 
@@ -62,9 +63,11 @@ enum status engine_start(struct engine *engine, const struct engine_request *req
 
 /* Asks a running execution to stop; takes effect at once, also in the middle of a model call.
  * NOT_FOUND if it is not active here. */
-enum status engine_cancel(struct engine *engine, const char *execution_id, struct error *err) MUST_USE;
+enum status engine_cancel(struct engine *engine, const char *execution_id,
+                          struct error *err) MUST_USE;
 /* Calls done(arg) once the execution has ended (at once if it is not active). Any thread. */
-void engine_when_finished(struct engine *engine, const char *execution_id, pool_fn *done, void *arg);
+void engine_when_finished(struct engine *engine, const char *execution_id, pool_fn *done,
+                          void *arg);
 
 size_t engine_running(struct engine *engine);
 size_t engine_queued(struct engine *engine);

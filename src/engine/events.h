@@ -30,13 +30,14 @@ struct events *events_free(struct events *events);
 
 /* `execution_id` NULL: all of the workflow. `after` < 0: from now on, without the past. Blocks on
  * the store for the past: call it on a pool thread. */
-enum status events_subscribe(struct events *events, const char *workflow_id, const char *execution_id,
-                             int64_t after, event_fn *tell, void *arg, struct subscription **ret,
-                             struct error *err) MUST_USE;
+enum status events_subscribe(struct events *events, const char *workflow_id,
+                             const char *execution_id, int64_t after, event_fn *tell, void *arg,
+                             struct subscription **ret, struct error *err) MUST_USE;
 /* No call of `tell` is running or will come after it returns (not from within tell). Takes NULL. */
 struct subscription *events_unsubscribe(struct subscription *subscription);
 
-/* --- The engine's side ------------------------------------------------------------------------- */
+/* --- The engine's side -------------------------------------------------------------------------
+ */
 struct event_log *event_log_new(struct events *events, const void *ctx, const char *workflow_id,
                                 const char *execution_id);
 /* `data` is JSON text of an object (NULL: {}); `node_id` may be NULL. Any thread. */

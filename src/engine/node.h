@@ -25,8 +25,8 @@ enum param_type {
 struct node_param {
         const char *name, *label;
         enum param_type type;
-        const char *default_json; /* JSON text; NULL: none */
-        double minimum, maximum;  /* both 0: not bounded */
+        const char *default_json;   /* JSON text; NULL: none */
+        double minimum, maximum;    /* both 0: not bounded */
         const char *const *options; /* NULL-terminated, for PARAM_SELECT */
         const char *help;
         bool required, advanced;
@@ -65,28 +65,35 @@ enum node_flags {
 struct node_type {
         const char *type, *title, *description, *category;
         unsigned flags;
-        const struct node_port *inputs, *outputs; /* end with {0} */
-        const struct node_param *params;          /* ends with {0} */
+        unsigned timeout_seconds, max_attempts; /* defaults; 0: 60 and 1 */
+        /* End with {0}. An output "error" carries {text, type} when on_error is "branch"; a type
+         * without it does not know that choice. */
+        const struct node_port *inputs, *outputs;
+        const struct node_param *params; /* ends with {0}; those of every node come on top */
         /* Checks beyond the parameter table; may be NULL. */
         void (*check)(const char *node_id, const json_t *params, struct problems *problems);
         /* Begins the work on a pool thread; it, or what it started, calls node_succeed or node_fail
-         * exactly once, from any thread. */
+         * exactly once, from any thread. NODE_INSTANT types call it before they return. */
         void (*run)(struct node_run *run);
-        /* Stops what run started (cancel, timeout); any thread; node_fail(CANCELLED) follows by the
-         * usual way. NULL: the work is short. */
+        /* Stops what run started (cancel, timeout); any thread; node_fail follows by the usual way.
+         * At most once, after run returned, and never at the same time as or after node_succeed or
+         * node_fail: whatever makes that call is still there. NULL: the work is short. */
         void (*cancel)(struct node_run *run);
 };
 
-extern const struct node_type *const node_types[]; /* NULL-terminated */
-const struct node_type *node_type_find(const char *type);
+extern const struct node_type *const node_types[];        /* NULL-terminated */
+extern const struct node_param node_common_params[];      /* of every node; ends with {0} */
+const struct node_type *node_type_find(const char *type); /* NULL if there is none */
 /* The table as GET /api/v1/node-types gives it. New reference. */
 json_t *node_types_json(void) MUST_USE;
 
-/* --- What a running node sees ------------------------------------------------------------------ */
+/* --- What a running node sees ------------------------------------------------------------------
+ */
 struct llm_message;
 
 struct node_run {
-        void *ctx; /* talloc context of this attempt; only the thread that works on the node uses it */
+        void *ctx; /* talloc context of this attempt; only the thread that works on the node uses it
+                    */
         const char *node_id;
         const struct node_services *services;
         const json_t *params; /* defaults filled in, templates resolved */
@@ -101,7 +108,7 @@ struct node_run {
         unsigned timeout_ms;
         const struct trace *trace;
         const char *idempotency_key; /* stable over attempts of this step */
-        void *state;                 /* the node's own */
+        void *state;                 /* the node's own; freed with ctx */
 };
 
 struct node_usage {
@@ -111,6 +118,11 @@ struct node_usage {
         bool has_tokens;               /* false: the node used no model */
 };
 
+/* The node has what it needs and now waits: lets go of params, inputs and context (NULL from then
+ * on), so that an execution that waits costs little. Only inside run. */
+void node_release_inputs(struct node_run *run);
+/* Calls `work` on a thread for work that blocks for long (a network answer); run then returns. */
+void node_defer(struct node_run *run, void (*work)(struct node_run *run));
 /* Text for people who watch, as it comes; any thread. */
 void node_token(struct node_run *run, const char *text, size_t length);
 /* `output` is adopted: a JSON object whose fields templates may name. `usage` may be NULL. */
