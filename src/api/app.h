@@ -31,7 +31,7 @@ struct app {
         struct server *server;
         struct pool *hashing;  /* two threads: bounds what Argon2id may take */
         struct pool *watchers; /* subscribing and unsubscribing of WebSockets and streams */
-        struct limiter *logins, *registrations;
+        struct limiter *logins;
         struct sessions *sessions;
         struct health *health;
         const struct app_provider *providers; /* ends with {0} */

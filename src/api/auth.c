@@ -122,8 +122,6 @@ static struct reply register_user(struct request *req)
                 error_set(&err, STATUS_INVALID, "email is not an e-mail address");
                 return reply_error(req, &err);
         }
-        if (limiter_take(app_of(req)->registrations, req->peer, clock_wall_ms(), &err))
-                return reply_error(req, &err);
         return hash_later(req, &body, register_slow);
 }
 

@@ -17,7 +17,6 @@
 enum {
         LOGINS = 10,
         LOGIN_WINDOW_MS = 5 * 60 * 1000,
-        REGISTRATIONS = 20,
         REGISTRATION_WINDOW_MS = 60 * 60 * 1000,
         LIMITER_KEYS = 100000,
 };
@@ -146,7 +145,6 @@ enum status parts_open(const struct config *config, struct app **ret, struct err
         app->data_dir = mem_strdup(app, config->DATA_DIR);
         app->providers = config_providers(app, config);
         app->logins = limiter_new(LOGINS, LOGIN_WINDOW_MS, LIMITER_KEYS);
-        app->registrations = limiter_new(REGISTRATIONS, REGISTRATION_WINDOW_MS, LIMITER_KEYS);
         app->sessions = sessions_new(app);
         app->health = health_new(app);
         if (open_all(app, config, err)) {
@@ -174,6 +172,5 @@ struct app *parts_close(struct app *app)
         app->sessions = sessions_free(app->sessions);
         app->store = store_free(app->store);
         app->logins = limiter_free(app->logins);
-        app->registrations = limiter_free(app->registrations);
         return mem_free(app);
 }
