@@ -17,7 +17,6 @@
 enum {
         LOGINS = 10,
         LOGIN_WINDOW_MS = 5 * 60 * 1000,
-        REGISTRATION_WINDOW_MS = 60 * 60 * 1000,
         LIMITER_KEYS = 100000,
 };
 
