@@ -19,8 +19,9 @@ struct http_request {
         const char *method; /* "GET", "POST" */
         const char *url;
         const struct http_header *headers; /* ends with {0} */
-        const void *body;                  /* copied */
+        const void *body;
         size_t body_length;
+        bool body_borrowed; /* the body lives until done has returned; false: it is copied */
         unsigned connect_timeout_ms; /* 0: 10 s */
         unsigned timeout_ms;         /* whole call; 0: 10 min */
         unsigned stall_timeout_ms;   /* no byte for this long; 0: none */
@@ -38,6 +39,7 @@ struct http_result {
         const char *content_type;
         int64_t first_byte_us; /* from start to the first body byte; 0: none came */
         int64_t total_us;
+        unsigned retry_after_ms; /* what Retry-After asks for, as seconds or date; 0: nothing */
 };
 
 struct http_handlers {

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -117,7 +118,8 @@ struct http_call *call_new(struct http_client *client, const struct http_request
         call->method = mem_strdup(call, request->method);
         call->url = mem_strdup(call, request->url);
         call->body_length = request->body_length;
-        if (call->body_length > 0)
+        call->body = request->body;
+        if (call->body_length > 0 && !request->body_borrowed)
                 call->body = mem_dup(call, request->body, call->body_length);
         call->connect_timeout_ms = or_default(request->connect_timeout_ms, CALL_CONNECT_TIMEOUT_MS);
         call->timeout_ms = or_default(request->timeout_ms, CALL_TIMEOUT_MS);
@@ -367,6 +369,20 @@ void call_expire(struct http_call *call)
         call_finish(call, CURLE_OK);
 }
 
+static unsigned retry_after_ms(struct http_call *call)
+{
+        const char *precise = http_call_header(call, "retry-after-ms");
+        curl_off_t seconds = 0;
+        long ms = precise ? strtol(precise, NULL, 10) : 0;
+
+        if (ms > 0)
+                return ms < RETRY_AFTER_MAX_MS ? (unsigned)ms : RETRY_AFTER_MAX_MS;
+        curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &seconds);
+        if (seconds <= 0)
+                return 0;
+        return seconds < RETRY_AFTER_MAX_MS / 1000 ? (unsigned)seconds * 1000 : RETRY_AFTER_MAX_MS;
+}
+
 static void report(struct http_call *call)
 {
         struct http_result result = {
@@ -384,6 +400,7 @@ static void report(struct http_call *call)
                 curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
                 result.status = (unsigned)status;
                 result.content_type = content_type;
+                result.retry_after_ms = retry_after_ms(call);
         }
         call->handlers.done(&result, call->failure, call->arg);
 }

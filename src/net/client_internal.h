@@ -22,6 +22,7 @@ enum {
         CLIENT_GATHER_BUFFER = 4096,
         CLIENT_IDLE_HANDLES = 256,
         SHARD_MAX = 32,
+        RETRY_AFTER_MAX_MS = 24 * 3600 * 1000,
 };
 
 struct name;
@@ -72,7 +73,7 @@ struct http_call {
         char *url, *method; /* freed once libcurl has them */
         char *peer;         /* "host:port", for messages and name look-ups; no secrets */
         struct curl_slist *headers;
-        void *body;
+        const void *body;
         size_t body_length;
         size_t response_max;
         unsigned connect_timeout_ms, timeout_ms, stall_timeout_ms, delay_ms;

@@ -209,6 +209,32 @@ static void error_statuses_are_answers(void **state)
         assert_int_equal(watch.data.length, 0);
 }
 
+static void retry_after_is_read(void **state)
+{
+        struct fixture *fixture = *state;
+        struct http_request request = get(fixture, "/r");
+        struct http_result result;
+        struct error err;
+        const struct {
+                const char *header;
+                unsigned ms;
+        } cases[] = {{"Retry-After: 7\r\n", 7000},
+                     {"Retry-After: 7\r\nretry-after-ms: 250\r\n", 250},
+                     {"Retry-After: soon\r\n", 0},
+                     {"Retry-After: 999999999999\r\n", 24 * 3600 * 1000},
+                     {"", 0}};
+
+        for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+                stub_reset(fixture->stub);
+                stub_add(fixture->stub, &(struct stub_reply){.path = "/r",
+                                                             .status = 429,
+                                                             .headers = cases[i].header,
+                                                             .body = "{}"});
+                assert_int_equal(fetch(fixture, &request, &result, &err), STATUS_OK);
+                assert_int_equal(result.retry_after_ms, cases[i].ms);
+        }
+}
+
 static void huge_error_bodies_are_cut(void **state)
 {
         struct fixture *fixture = *state;
@@ -686,6 +712,7 @@ int main(void)
                 TEST(reuses_connections),
                 TEST(other_methods_carry_their_name),
                 TEST(error_statuses_are_answers),
+                TEST(retry_after_is_read),
                 TEST(huge_error_bodies_are_cut),
                 TEST(streams_in_pieces),
                 TEST(follows_no_redirect),
