@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api/routes.h"
+#include "api/session.h"
 #include "api/views.h"
 #include "net/multipart.h"
 #include "observe/log.h"
@@ -60,8 +61,11 @@ static enum status sink_begin(struct request *req, struct error *err)
                 .part_begin = part_begin,
                 .part_data = part_data,
         };
-        struct upload_form *form = mem_new(req->ctx, struct upload_form);
+        struct upload_form *form;
 
+        if (session_plausible(req, err))
+                return err->status;
+        form = mem_new(req->ctx, struct upload_form);
         form->req = req;
         req->upload = form;
         return multipart_new(form, request_header(req, "Content-Type"), &handlers, form,

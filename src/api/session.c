@@ -183,11 +183,10 @@ enum status session_user(struct app *app, const void *ctx, const char *token, st
         return STATUS_OK;
 }
 
-enum status session_authorize(struct request *req, struct error *err)
+/* The token behind "Bearer " in the Authorization header. */
+static enum status bearer_token(const struct request *req, const char **ret, struct error *err)
 {
         const char *header = request_header(req, "Authorization");
-        struct user *user = mem_new(req->ctx, struct user);
-        enum status status;
 
         if (!header)
                 return error_set(err, STATUS_UNAUTHENTICATED,
@@ -195,9 +194,30 @@ enum status session_authorize(struct request *req, struct error *err)
         if (strncasecmp(header, "Bearer ", 7) != 0)
                 return error_set(err, STATUS_UNAUTHENTICATED,
                                  "The Authorization header must be 'Bearer <access token>'");
-        status = session_user(app_of(req), req->ctx, header + 7, user, err);
-        if (status)
-                return status;
+        *ret = header + 7;
+        return STATUS_OK;
+}
+
+enum status session_plausible(struct request *req, struct error *err)
+{
+        struct jwt_claims claims;
+        const char *token;
+
+        if (bearer_token(req, &token, err))
+                return err->status;
+        if (api_key_looks_like(token))
+                return STATUS_OK;
+        return jwt_verify(&app_of(req)->secrets, token, clock_wall_ms() / 1000, &claims, err);
+}
+
+enum status session_authorize(struct request *req, struct error *err)
+{
+        struct user *user = mem_new(req->ctx, struct user);
+        const char *token;
+
+        if (bearer_token(req, &token, err) ||
+            session_user(app_of(req), req->ctx, token, user, err))
+                return err->status;
         trace_set(req->trace.user_id, user->id);
         req->user = user;
         if ((req->route->flags & ROUTE_ADMIN) && strcmp(user->role, "admin") != 0)
