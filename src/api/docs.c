@@ -3,10 +3,6 @@
 #include "api/assets/assets.h"
 #include "api/routes.h"
 
-static const char content_security_policy[] =
-        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
-
 static struct reply reply_asset(struct request *req, const char *path)
 {
         const struct asset *asset = asset_find(path);
@@ -18,7 +14,7 @@ static struct reply reply_asset(struct request *req, const char *path)
         }
         return reply_header(reply_static(req, asset->content_type, asset->gzip ? "gzip" : NULL,
                                          asset->etag, asset->data, asset->length),
-                            "Content-Security-Policy", content_security_policy);
+                            "Content-Security-Policy", ASSETS_DOCS_CSP);
 }
 
 static struct reply get_page(struct request *req)

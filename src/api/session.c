@@ -215,8 +215,7 @@ enum status session_authorize(struct request *req, struct error *err)
         struct user *user = mem_new(req->ctx, struct user);
         const char *token;
 
-        if (bearer_token(req, &token, err) ||
-            session_user(app_of(req), req->ctx, token, user, err))
+        if (bearer_token(req, &token, err) || session_user(app_of(req), req->ctx, token, user, err))
                 return err->status;
         trace_set(req->trace.user_id, user->id);
         req->user = user;

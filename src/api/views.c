@@ -242,8 +242,7 @@ void view_problems(struct json_writer *json, const char *name, const struct prob
                 const struct problem *problem = &problems->items[i];
 
                 json_open_object(json, NULL);
-                if (problem->node_id)
-                        json_put_text(json, "node_id", problem->node_id);
+                json_put_text(json, "node_id", problem->node_id);
                 json_put_text(json, "path", problem->path);
                 json_put_text(json, "message", problem->message);
                 json_close_object(json);

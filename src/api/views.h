@@ -42,5 +42,5 @@ void view_chunk(struct json_writer *json, const struct chunk *chunk);
 void view_search_hit(struct json_writer *json, const struct chunk *chunk);
 void view_message(struct json_writer *json, const struct chat_message *message);
 
-/* Problems as the array `name` of {node_id?, path, message}. */
+/* Problems as the array `name` of {node_id, path, message}. */
 void view_problems(struct json_writer *json, const char *name, const struct problems *problems);

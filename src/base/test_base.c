@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -9,6 +8,8 @@
 #include "base/pool.h"
 #include "base/utf8.h"
 #include "base/uuid.h"
+
+#include <cmocka.h>
 
 static void error_message_is_cut_at_a_character(void **state)
 {

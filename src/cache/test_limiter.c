@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "cache/limiter.h"
+
+#include <cmocka.h>
 
 static void limits_each_key_by_itself(void **state)
 {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
@@ -9,6 +8,8 @@
 #include "api/auth/api_key.h"
 #include "api/auth/jwt.h"
 #include "api/auth/password.h"
+
+#include <cmocka.h>
 
 static const char user_id[] = "0192aaaa-aaaa-7aaa-8aaa-aaaaaaaaaaaa";
 static const int64_t now = 1800000000;
