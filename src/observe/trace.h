@@ -35,9 +35,13 @@ char *trace_parent(const struct trace *trace, char text[TRACEPARENT_SIZE]);
 void trace_set_(char *field, size_t size, const char *value);
 
 /* Makes `trace` (borrowed, may be NULL) current on this thread until the scope ends. */
-#define TRACE_SCOPE(current)                                                                         \
+#define TRACE_SCOPE(current) TRACE_SCOPE_NUMBERED((current), __COUNTER__)
+/* A variable of its own for each, so that scopes may nest; two steps, as ## takes its operands
+ * unexpanded. */
+#define TRACE_SCOPE_NUMBERED(current, number) TRACE_SCOPE_AS(current, number)
+#define TRACE_SCOPE_AS(current, number)                                                            \
         CLEANUP(trace_pop_at)                                                                      \
-        __attribute__((unused)) const struct trace *trace_scope_ = trace_push(current)
+        __attribute__((unused)) const struct trace *trace_scope_##number = trace_push(current)
 const struct trace *trace_push(const struct trace *trace) MUST_USE; /* returns the one before */
 void trace_pop_at(const struct trace **before);
 const struct trace *trace_current(void); /* NULL outside any scope */
