@@ -5,12 +5,21 @@
  * The message is constant text; data goes into fields; ids come from the current trace. Formatting
  * happens on the caller into a ring; one thread writes. A full ring never blocks for the disk:
  * DEBUG and INFO are dropped and counted (metric log_records_dropped_total), WARN and ERROR wait
- * briefly for room. Never pass a password, token, key, prompt or document text. Any thread. */
+ * briefly for room and go to stderr if there is none. Field names of one call differ; a field named
+ * like an id of the trace replaces it. Any bytes make one valid line of at most 16 KiB. Never pass
+ * a password, token, key, prompt or document text. Any thread, but not in a signal handler. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
+
+/* C23 lets a call give nothing for "..."; clang 14 still calls that an extension. */
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
@@ -51,8 +60,9 @@ struct log_field {
         };
 };
 
-#define LOG_STR(n, v)  ((struct log_field){.name = (n), .type = LOG_FIELD_STRING, .string = (v)})
-#define LOG_INT(n, v)  ((struct log_field){.name = (n), .type = LOG_FIELD_INT, .integer = (int64_t)(v)})
+#define LOG_STR(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_STRING, .string = (v)})
+#define LOG_INT(n, v)                                                                              \
+        ((struct log_field){.name = (n), .type = LOG_FIELD_INT, .integer = (int64_t)(v)})
 #define LOG_REAL(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_REAL, .real = (v)})
 #define LOG_BOOL(n, v) ((struct log_field){.name = (n), .type = LOG_FIELD_BOOL, .boolean = (v)})
 
@@ -69,6 +79,8 @@ enum status log_start(const struct log_options *options, struct error *err) MUST
 void log_stop(void);
 /* Waits until everything logged so far is with the kernel. */
 void log_flush(void);
+/* Opens the file anew, after it was moved away (SIGHUP). Safe in a signal handler. */
+void log_reopen(void);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 /* "INFO" and so on; STATUS_INVALID names the choices. */
