@@ -98,7 +98,7 @@ CREATE TABLE executions (
 ) STRICT;
 CREATE INDEX executions_by_workflow ON executions (workflow_id, id);
 CREATE INDEX executions_by_user ON executions (user_id, id);
-CREATE INDEX executions_unfinished ON executions (id, workflow_id)
+CREATE INDEX executions_unfinished ON executions (workflow_id, id)
         WHERE status IN ('queued', 'running');
 
 CREATE TABLE steps (
