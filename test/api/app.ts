@@ -21,7 +21,8 @@ import { Contract } from './contract.ts';
 import { lineFault, secretFault, type LogLine } from './logs.ts';
 import { Stubs } from '../stubs/stubs.ts';
 
-export const binary = process.env['FLOWGENIX_BIN'] ?? fileURLToPath(new URL('../../build/src/flowgenix', import.meta.url));
+const builds = ['../../build/src/main/flowgenix', '../../build/src/flowgenix'].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+export const binary = process.env['FLOWGENIX_BIN'] ?? builds.find(existsSync) ?? builds[0]!;
 export const password = 'correct horse battery staple';
 export const secretKey = 'test-secret-key-of-at-least-32-characters';
 
