@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { App, type AppOptions } from './app.ts';
 
-export { App, binary, password, secretKey } from './app.ts';
+export { App, binary, freePort, password, secretKey } from './app.ts';
 export { assertField, assertProblem, Client, uuidPattern, type Answer } from './client.ts';
 export { Refused, Socket } from './socket.ts';
 
