@@ -3,11 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 /* cmocka.h needs those above. */
-#include <cmocka.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "engine/graph.h"
+
+#include <cmocka.h>
 
 #define Q       "{'id':'q','type':'userQuery','position':{'x':1,'y':2},'data':{'label':'x'}}"
 #define KB      "{'id':'kb','type':'knowledgeBase','data':{'top_k':3}}"

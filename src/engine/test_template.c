@@ -3,10 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 /* cmocka.h needs those above. */
-#include <cmocka.h>
 #include <string.h>
 
 #include "engine/template.h"
+
+#include <cmocka.h>
 
 static json_t *values(void)
 {
