@@ -29,11 +29,15 @@ struct cursor {
         bool cut;
 };
 
-static const char *const event_names[] = {
-#define X(name) #name,
-        LOG_EVENTS(X)
-#undef X
+struct constant {
+        const char *text;
+        size_t length;
 };
+
+#define CONSTANT(literal)                                                                          \
+        {                                                                                          \
+                (literal), sizeof(literal) - 1                                                     \
+        }
 
 const char *log_level_name(enum log_level level)
 {
@@ -73,47 +77,62 @@ static bool plain_word(uint64_t word)
         return ((word | control | quote | slash | delete) & high) == 0;
 }
 
-static bool plain_8(const char *text)
+typedef unsigned char block __attribute__((vector_size(16)));
+
+static bool plain_block(block bytes)
+{
+        typedef uint64_t halves __attribute__((vector_size(16)));
+        halves special =
+                (halves)((bytes < 0x20) | (bytes >= 0x7f) | (bytes == '"') | (bytes == '\\'));
+
+        return (special[0] | special[1]) == 0;
+}
+
+static bool copy_16(char *out, const char *text)
+{
+        block bytes;
+
+        memcpy(&bytes, text, sizeof(bytes));
+        memcpy(out, &bytes, sizeof(bytes));
+        return plain_block(bytes);
+}
+
+static bool copy_8(char *out, const char *text)
 {
         uint64_t word;
 
         memcpy(&word, text, sizeof(word));
+        memcpy(out, &word, sizeof(word));
         return plain_word(word);
 }
 
-static bool plain_16(const char *text)
+static bool copy_4(char *out, const char *text)
 {
-        typedef unsigned char block __attribute__((vector_size(16)));
-        typedef uint64_t halves __attribute__((vector_size(16)));
-        block bytes;
+        uint32_t word;
 
-        memcpy(&bytes, text, sizeof(bytes));
-        halves special =
-                (halves)((bytes < 0x20) | (bytes >= 0x7f) | (bytes == '"') | (bytes == '\\'));
-        return (special[0] | special[1]) == 0;
+        memcpy(&word, text, sizeof(word));
+        memcpy(out, &word, sizeof(word));
+        return plain_word(word | (uint64_t)word << 32);
 }
 
-/* Whether the whole text needs no escape, as nearly all do; false may be a false alarm. The end of
- * a text that is no multiple of the step is looked at twice rather than byte by byte. */
-static bool plain_text(const char *text, size_t length)
+/* Copies a text that needs no escape, as nearly all do. False if it does need one (or might); what
+ * was copied is then void. The end of a text that is no multiple of the step is done twice rather
+ * than byte by byte. */
+static bool copy_plain(char *out, const char *text, size_t length)
 {
-        uint32_t first, last;
-
         if (length >= 16) {
                 for (size_t i = 0; i + 16 < length; i += 16) {
-                        if (!plain_16(text + i))
+                        if (!copy_16(out + i, text + i))
                                 return false;
                 }
-                return plain_16(text + length - 16);
+                return copy_16(out + length - 16, text + length - 16);
         }
         if (length >= 8)
-                return plain_8(text) && plain_8(text + length - 8);
-        if (length >= 4) {
-                memcpy(&first, text, sizeof(first));
-                memcpy(&last, text + length - sizeof(last), sizeof(last));
-                return plain_word((uint64_t)first << 32 | last);
-        }
+                return copy_8(out, text) && copy_8(out + length - 8, text + length - 8);
+        if (length >= 4)
+                return copy_4(out, text) && copy_4(out + length - 4, text + length - 4);
         for (size_t i = 0; i < length; i++) {
+                out[i] = text[i];
                 if (!plain((unsigned char)text[i]))
                         return false;
         }
@@ -178,8 +197,10 @@ static void put_escaped(struct cursor *out, const char *text, size_t length)
 {
         size_t done = 0;
 
-        if (plain_text(text, length) && put(out, text, length))
+        if (length <= room(out) && copy_plain(out->at, text, length)) {
+                out->at += length;
                 return;
+        }
         while (done < length) {
                 size_t taken = put_plain(out, text + done, length - done);
 
@@ -399,15 +420,24 @@ static unsigned reserved_by(const struct log_field *fields, size_t count)
 static void put_head(struct cursor *out, enum log_level level, enum log_event event,
                      const char *message)
 {
+#define LEVEL(name)                                                                                \
+        CONSTANT("\",\"level\":\"" name                                                            \
+                 "\",\"service\":\"flowgenix-backend\",\"version\":\"" FLOWGENIX_VERSION           \
+                 "\",\"message\":")
+        static const struct constant levels[] = {LEVEL("DEBUG"), LEVEL("INFO"), LEVEL("WARN"),
+                                                 LEVEL("ERROR")};
+#undef LEVEL
+        static const struct constant events[] = {
+#define X(name) CONSTANT(",\"event_type\":\"" #name "\""),
+                LOG_EVENTS(X)
+#undef X
+        };
+
         PUT(out, "{\"timestamp\":\"");
         put_timestamp(out);
-        PUT(out, "\",\"level\":\"");
-        put(out, log_level_name(level), strlen(log_level_name(level)));
-        PUT(out, "\"" SERVICE);
+        put(out, levels[level].text, levels[level].length);
         put_bounded(out, message, MESSAGE_BUDGET);
-        PUT(out, ",\"event_type\":\"");
-        put(out, event_names[event], strlen(event_names[event]));
-        PUT(out, "\"");
+        put(out, events[event].text, events[event].length);
 }
 
 size_t log_format(char line[LOG_LINE_MAX], enum log_level level, enum log_event event,
