@@ -27,7 +27,7 @@ export const password = 'correct horse battery staple';
 export const secretKey = 'test-secret-key-of-at-least-32-characters';
 
 const READY_MS = 20_000;
-const STOP_MS = 15_000;
+const STOP_MS = 20_000;
 const sanitizer = /(AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|Assertion .* failed)/;
 
 export interface AppOptions {

@@ -124,6 +124,7 @@ export abstract class Stub<Behaviour extends string> {
 
   #orders: Order<Behaviour>[] = [];
   #standing: Order<Behaviour> | null = null;
+  #rule: ((record: Recorded) => Behaviour | null) | null = null;
   #server: Server;
   #events = new EventEmitter().setMaxListeners(0);
 
@@ -165,10 +166,16 @@ export abstract class Stub<Behaviour extends string> {
     this.#standing = behaviour && { behaviour, text: options.text };
   }
 
+  /* Calls without an order of their own are decided by `rule`, as far as it says anything. */
+  decide(rule: ((record: Recorded) => Behaviour | null) | null): void {
+    this.#rule = rule;
+  }
+
   /* Forgets orders and records. */
   reset(): void {
     this.#orders = [];
     this.#standing = null;
+    this.#rule = null;
     this.requests.length = 0;
   }
 
@@ -193,7 +200,8 @@ export abstract class Stub<Behaviour extends string> {
       if (record.path.startsWith('/__stub/')) return this.#control(record, new Reply(req, res));
       this.requests.push(record);
       this.#follow(record, res);
-      const order = this.#orders.shift() ?? this.#standing;
+      const ruled = this.#orders.length ? null : this.#rule?.(record);
+      const order = this.#orders.shift() ?? (ruled ? { behaviour: ruled } : this.#standing);
       await this.handle(record, new Reply(req, res), order);
     } catch (error) {
       /* A client that leaves in mid-request is normal; a fault of the stub must be seen. */
