@@ -80,7 +80,7 @@ export class Contract {
     const response = this.#at(pointer);
     if (!response['content']) return body === undefined || body === '' ? null : `${where}: has a body, but none is documented`;
     const type = contentType.split(';')[0]!.trim().toLowerCase();
-    const media = Object.keys(response['content']).find((name) => name.split(';')[0]!.trim().toLowerCase() === type);
+    const media = Object.keys(response['content']).find((name) => ['*/*', type].includes(name.split(';')[0]!.trim().toLowerCase()));
     if (!media) return `${where}: content type "${type}" not in openapi.yaml`;
     if (!/[/+]json$/.test(type) || !response['content'][media].schema) return null;
     const validate = this.#validator(`${pointer}/content/${escape(media)}/schema`);
