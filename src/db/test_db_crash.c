@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A process killed in the middle of writes: what it acknowledged is there, and the file is whole.
  */
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
-/* cmocka.h needs those above. */
-#include <cmocka.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "db/db.h"
 #include "db/test_folder.h"
+
+#include <cmocka.h>
 
 enum { THREADS = 4, ROUNDS = 3, ACKNOWLEDGED_MIN = 300, IDS_MAX = 1 << 20 };
 

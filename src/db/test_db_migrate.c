@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-/* cmocka.h needs those above. */
-#include <cmocka.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "db/db_driver.h"
-#include "db/test_folder.h"
+#include "db/test_db.h"
 
 static const struct db_migration old_list[] = {
         {1, "0001_one", "aaa", "CREATE TABLE one (a INTEGER);\nINSERT INTO one VALUES (7);\n"},
@@ -33,58 +28,6 @@ static const struct db_migration failing_list[] = {
         {2, "0002_bad", "bad", "INSERT INTO one VALUES (8);\nINSERT INTO missing VALUES (1);\n"},
         {0},
 };
-
-struct fixture {
-        struct test_folder folder;
-        struct db *db;
-};
-
-static int fixture_setup(void **state)
-{
-        struct fixture *fixture = mem_new(NULL, struct fixture);
-        struct error err = ERROR_INIT;
-
-        fixture->folder = test_folder_new();
-        assert_int_equal(db_open(fixture->folder.url, NULL, &fixture->db, &err), STATUS_OK);
-        *state = fixture;
-        return 0;
-}
-
-static int fixture_teardown(void **state)
-{
-        struct fixture *fixture = *state;
-
-        db_free(fixture->db);
-        test_folder_remove(&fixture->folder);
-        mem_free(fixture);
-        return 0;
-}
-
-struct number {
-        const char *sql;
-        int64_t value;
-};
-
-static enum status read_number(struct db_conn *conn, void *arg, struct error *err)
-{
-        struct number *number = arg;
-        SCOPED_ROWS struct db_rows rows = {0};
-
-        if (db_query(conn, number->sql, DB_NO_ARGS, &rows, err))
-                return err->status;
-        if (db_next(&rows, err))
-                number->value = db_int(&rows, 0);
-        return err->status;
-}
-
-static int64_t number_of(struct db *db, const char *sql)
-{
-        struct number number = {sql, -1};
-        struct error err = ERROR_INIT;
-
-        assert_int_equal(db_read(db, read_number, &number, &err), STATUS_OK);
-        return number.value;
-}
 
 static void an_older_database_is_brought_up(void **state)
 {
@@ -188,19 +131,16 @@ static void concurrent_starts_take_turns(void **state)
         test_folder_remove(&folder);
 }
 
-#define migrate_test(function)                                                                     \
-        cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
-
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 /* First: children begin without threads. */
                 cmocka_unit_test(concurrent_starts_take_turns),
-                migrate_test(an_older_database_is_brought_up),
-                migrate_test(a_newer_database_is_refused),
-                migrate_test(an_edited_migration_is_refused),
-                migrate_test(a_failing_migration_leaves_nothing_behind),
-                migrate_test(the_programs_own_migrations_apply),
+                db_test(an_older_database_is_brought_up),
+                db_test(a_newer_database_is_refused),
+                db_test(an_edited_migration_is_refused),
+                db_test(a_failing_migration_leaves_nothing_behind),
+                db_test(the_programs_own_migrations_apply),
         };
 
         return cmocka_run_group_tests_name("db migrations", tests, NULL, NULL);

@@ -5,7 +5,6 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-/* cmocka.h needs those above. */
 #include <string.h>
 
 #include "base/uuid.h"
