@@ -38,7 +38,7 @@ const outcomes: Partial<Record<LlmBehaviour, Outcome>> = {
   '503-then-ok': { calls: 2 },
   '502-html-then-ok': { calls: 2 },
   'cut-first-then-ok': { calls: 2 },
-  '429-always': { message: /rate|busy|too many|limit/i, calls: [2, 10] },
+  '429-always': { message: /rate|busy|too many|too often|limit/i, calls: [2, 10] },
   '500': { message: /error|fail/i, calls: [2, 10] },
   '503': { message: /overload|busy|unavailable|later/i, calls: [2, 10] },
   html: { message: /./, calls: [1, 10] },
