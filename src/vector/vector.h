@@ -23,10 +23,12 @@ enum status vector_new(struct store *store, struct vector **ret, struct error *e
 struct vector *vector_free(struct vector *vector);
 
 /* `model` is "provider/model". Durable when it returns (the rows are in the store). */
-enum status vector_add(struct vector *vector, const char *workflow_id, const char *model, size_t dims,
-                       const struct vector_item *items, size_t count, struct error *err) MUST_USE;
+enum status vector_add(struct vector *vector, const char *workflow_id, const char *model,
+                       size_t dims, const struct vector_item *items, size_t count,
+                       struct error *err) MUST_USE;
 /* Forgets a document's vectors (its rows go with the document). */
-void vector_forget_document(struct vector *vector, const char *workflow_id, const char *document_id);
+void vector_forget_document(struct vector *vector, const char *workflow_id,
+                            const char *document_id);
 void vector_forget_workflow(struct vector *vector, const char *workflow_id);
 /* Best `limit` of the set, best first; none if the collection is empty. STATUS_INVALID when `dims`
  * is not the collection's. */
