@@ -5,8 +5,8 @@
 #include <stddef.h>
 /* cmocka.h needs those above. */
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -189,8 +189,10 @@ static void stall(struct pipe_reader *reader, const struct log_folder *log)
 
 static void a_full_ring_drops_info_and_says_so(void **state)
 {
-        enum { FLOOD = 20000, WARNS = 4000 };
+        enum { FLOOD = 20000, RESERVED = 500, WARNS = 4000 };
+        const char *warn_sample = "flowgenix_log_records_dropped_total{level=\"WARN\"}";
         const double before = metric_value("flowgenix_log_records_dropped_total{level=\"INFO\"}");
+        const double warn_before = metric_value(warn_sample);
         struct pipe_reader reader;
         size_t i, told = 0;
         json_t *record;
@@ -201,7 +203,11 @@ static void a_full_ring_drops_info_and_says_so(void **state)
         double dropped =
                 metric_value("flowgenix_log_records_dropped_total{level=\"INFO\"}") - before;
         assert_in_range(dropped, 1, FLOOD - 1000);
-        /* More than the ring's reserve: some of them wait for room. */
+        /* The ring has a reserve for them. */
+        for (i = 0; i < RESERVED; i++)
+                log_warn(LOG_lifecycle, "important");
+        assert_true(metric_value(warn_sample) == warn_before);
+        /* More than the reserve: some of them wait for room. */
         assert_int_equal(pthread_create(&reader.thread, NULL, read_pipe, &reader), 0);
         for (i = 0; i < WARNS; i++)
                 log_warn(LOG_lifecycle, "important");
@@ -209,7 +215,7 @@ static void a_full_ring_drops_info_and_says_so(void **state)
         pthread_join(reader.thread, NULL);
         SCOPED_JSON json_t *records = json_array();
         parse_lines(buffer_string(&reader.text), records);
-        assert_int_equal(count_messages(records, "important"), WARNS);
+        assert_int_equal(count_messages(records, "important"), RESERVED + WARNS);
         assert_int_equal(count_messages(records, "flood"), FLOOD - (size_t)dropped);
         json_array_foreach(records, i, record)
         {
@@ -250,28 +256,71 @@ static void warn_that_finds_no_room_goes_to_stderr(void **state)
         close(reader.fd);
 }
 
+static void a_lone_line_is_written_without_a_flush(void **state)
+{
+        struct pipe_reader reader;
+        struct pollfd ready = {.events = POLLIN};
+        char line[4096];
+
+        stall(&reader, *state);
+        ready.fd = reader.fd;
+        for (int i = 0; i < 3; i++) {
+                /* Long enough for the writer to fall asleep. */
+                assert_int_equal(poll(&ready, 1, 30), 0);
+                log_info(LOG_lifecycle, "lone");
+                assert_int_equal(poll(&ready, 1, 10000), 1);
+                assert_true(read(reader.fd, line, sizeof(line)) > 0);
+        }
+        close(reader.fd);
+}
+
+static void *log_until_done(void *arg)
+{
+        atomic_bool *done = arg;
+        intptr_t count = 0;
+
+        for (; !atomic_load(done); count++) {
+                log_warn(LOG_lifecycle, "raced");
+                /* Not faster than the writer: the test reads all of it. */
+                if (count % 10 == 0)
+                        log_flush();
+        }
+        return (void *)count;
+}
+
+/* The writer is busy meanwhile, so that it is told at any moment of its work. */
 static void reopens_after_the_file_was_moved(void **state)
 {
         const struct log_folder *log = *state;
         SCOPED_MEM void *ctx = mem_root();
+        atomic_bool done = false;
+        pthread_t thread;
         char moved[100];
 
         snprintf(moved, sizeof(moved), "%s.1", log->file);
         log_folder_start(log, 0, 0);
-        for (int round = 0; round < 50; round++) {
+        assert_int_equal(pthread_create(&thread, NULL, log_until_done, &done), 0);
+        for (int round = 0; round < 20; round++) {
                 SCOPED_JSON json_t *records = json_array();
 
-                log_info(LOG_lifecycle, "before");
+                log_warn(LOG_lifecycle, "before");
                 log_flush();
                 assert_int_equal(rename(log->file, moved), 0);
                 log_reopen();
-                log_info(LOG_lifecycle, "after");
+                log_warn(LOG_lifecycle, "after");
                 log_flush();
-                parse_lines(file_text(ctx, log->file), records);
-                assert_int_equal(count_messages(records, "after"), 1);
-                assert_int_equal(unlink(log->file), 0);
+                assert_int_equal(unlink(moved), 0);
+                assert_int_equal(rename(log->file, moved), 0);
                 log_reopen();
+                log_flush();
+                log_warn(LOG_lifecycle, "again");
+                log_flush();
+                parse_lines(file_text(ctx, moved), records);
+                assert_int_equal(count_messages(records, "after"), 1);
+                assert_int_equal(count_messages(records, "again"), 0);
         }
+        atomic_store(&done, true);
+        pthread_join(thread, NULL);
 }
 
 static void half_a_line_of_a_crash_stays_alone(void **state)
@@ -422,18 +471,6 @@ static void start_fails_in_plain_words(void **state)
         assert_int_equal(log_start(&again, &err), STATUS_CONFLICT);
 }
 
-static void *log_while_others_stop(void *arg)
-{
-        atomic_bool *done = arg;
-        intptr_t count = 0;
-
-        while (!atomic_load(done)) {
-                log_warn(LOG_lifecycle, "raced");
-                count++;
-        }
-        return (void *)count;
-}
-
 /* Between log_stop and log_start a line is in the file or on stderr, and only once. */
 static void nothing_is_lost_over_stop_and_start(void **state)
 {
@@ -445,8 +482,8 @@ static void nothing_is_lost_over_stop_and_start(void **state)
         void *count;
 
         diversion_begin(&diversion, log, STDERR_FILENO);
-        assert_int_equal(pthread_create(&thread, NULL, log_while_others_stop, &done), 0);
-        for (int i = 0; i < 50; i++) {
+        assert_int_equal(pthread_create(&thread, NULL, log_until_done, &done), 0);
+        for (int i = 0; i < 20; i++) {
                 log_folder_start(log, 0, 0);
                 log_warn(LOG_lifecycle, "other");
                 log_flush();
@@ -458,7 +495,7 @@ static void nothing_is_lost_over_stop_and_start(void **state)
         parse_lines(diversion_end(&diversion, ctx), records);
         parse_lines(file_text(ctx, log->file), records);
         assert_int_equal(count_messages(records, "raced"), (intptr_t)count);
-        assert_int_equal(count_messages(records, "other"), 50);
+        assert_int_equal(count_messages(records, "other"), 20);
 }
 
 int main(void)
@@ -471,6 +508,7 @@ int main(void)
                 WRITER_TEST(none_is_kept_when_none_is_wanted),
                 WRITER_TEST(a_full_ring_drops_info_and_says_so),
                 WRITER_TEST(warn_that_finds_no_room_goes_to_stderr),
+                WRITER_TEST(a_lone_line_is_written_without_a_flush),
                 WRITER_TEST(reopens_after_the_file_was_moved),
                 WRITER_TEST(half_a_line_of_a_crash_stays_alone),
                 WRITER_TEST(a_full_disk_is_survived),
