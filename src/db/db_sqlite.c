@@ -50,8 +50,7 @@ static const char *const step_sql[DB_STEP_COUNT] = {
 static const char pragmas_all[] = "PRAGMA temp_store = MEMORY;"
                                   "PRAGMA mmap_size = 0;"
                                   "PRAGMA foreign_keys = ON;";
-static const char pragmas_writer[] = "PRAGMA journal_mode = WAL;"
-                                     "PRAGMA synchronous = FULL;"
+static const char pragmas_writer[] = "PRAGMA synchronous = FULL;"
                                      "PRAGMA cache_size = -4096;"
                                      "PRAGMA wal_autocheckpoint = 4096;"
                                      "PRAGMA journal_size_limit = 67108864;";
@@ -410,10 +409,34 @@ static void sqlite_conn_close(struct db_conn *base)
         mem_free(conn);
 }
 
+static int is_wal(void *arg, int count, char **values, char **names)
+{
+        (void)names;
+        *(bool *)arg = count == 1 && values[0] && strcmp(values[0], "wal") == 0;
+        return 0;
+}
+
+/* SQLite keeps the old mode, without an error, where the file system cannot share memory. */
+static enum status wal_setup(struct sqlite_conn *conn, struct error *err)
+{
+        bool wal = false;
+        int code = sqlite3_exec(conn->handle, "PRAGMA journal_mode = WAL", is_wal, &wal, NULL);
+
+        if (code)
+                return fail_sqlite(conn->handle, code, err);
+        if (!wal)
+                return db_fail(err, STATUS_UNAVAILABLE,
+                               "The database must be on a local disk: its write-ahead log needs"
+                               " shared memory");
+        return STATUS_OK;
+}
+
 static enum status conn_setup(struct sqlite_conn *conn, enum db_mode mode, struct error *err)
 {
         sqlite3_db_config(conn->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         if (sqlite_script(&conn->base, pragmas_all, err))
+                return err->status;
+        if (mode == DB_WRITER && wal_setup(conn, err))
                 return err->status;
         return sqlite_script(&conn->base, mode == DB_WRITER ? pragmas_writer : pragmas_reader, err);
 }

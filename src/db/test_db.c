@@ -10,6 +10,16 @@
 static const char count_sql[] = "SELECT count(*) FROM item";
 
 /* --- Opening ----------------------------------------------------------------------------------*/
+/* Of the writer's connection. */
+static int64_t writer_setting(struct db *db, const char *sql)
+{
+        struct number number = {sql, -1};
+        struct error err = ERROR_INIT;
+
+        assert_int_equal(db_write(db, read_number, &number, &err), STATUS_OK);
+        return number.value;
+}
+
 static void opening_creates_folders_and_a_private_file(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
@@ -22,8 +32,8 @@ static void opening_creates_folders_and_a_private_file(void **state)
         (void)state;
         assert_int_equal(db_open(mem_printf(ctx, "sqlite:%s", path), NULL, &db, &err), STATUS_OK);
         assert_string_equal(db_engine(db), "sqlite");
-        assert_int_equal(number_of(db, "PRAGMA synchronous"), 2);
-        assert_int_equal(number_of(db, "PRAGMA foreign_keys"), 1);
+        assert_int_equal(writer_setting(db, "PRAGMA synchronous"), 2);
+        assert_int_equal(writer_setting(db, "PRAGMA foreign_keys"), 1);
         assert_int_equal(stat(path, &stat_of), 0);
         assert_int_equal(stat_of.st_mode & 0777, 0600);
         db_free(db);
