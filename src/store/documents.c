@@ -37,7 +37,7 @@ struct create {
 static enum status find_same(struct db_conn *conn, struct create *create, struct error *err)
 {
         static const char sql[] = "SELECT id FROM documents WHERE workflow_id = ?1 AND sha256 = ?2"
-                                  " AND status <> 'failed' AND deleted_at = 0 ORDER BY id LIMIT 1";
+                                  " AND status <> 'failed' AND deleted_at = 0 LIMIT 1";
         static const struct column columns[] = {TEXT_COLUMN(struct existing, id)};
         static const struct row_type type = ROW_TYPE(struct existing, "document", columns);
         const struct row_query query = {

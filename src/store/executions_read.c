@@ -116,12 +116,13 @@ enum status store_list_executions(struct store *store, const void *ctx, const ch
         return store_get_page(store, &query, page, (void **)ret, ret_count, err);
 }
 
+/* Ordered by id alone, all the finished ones would be walked past. */
 enum status store_unfinished_executions(struct store *store, const void *ctx,
                                         struct execution **ret, size_t *ret_count,
                                         struct error *err)
 {
         static const char sql[] =
-                SELECT_EXECUTION " WHERE status IN ('queued', 'running') ORDER BY id";
+                SELECT_EXECUTION " WHERE status IN ('queued', 'running') ORDER BY created_at, id";
         const struct row_query query = {sql, DB_NO_ARGS, &execution_type, ctx};
 
         return store_get_rows(store, &query, (void **)ret, ret_count, err);
@@ -138,8 +139,8 @@ enum status store_get_events(struct store *store, const void *ctx, const char *w
                 " ORDER BY last_seq LIMIT ?4";
         static const char one_sql[] =
                 "SELECT execution_id, first_seq, last_seq, packed FROM event_batches"
-                " WHERE execution_id = ?2 AND last_seq > ?3 AND workflow_id = ?1"
-                " ORDER BY last_seq LIMIT ?4";
+                " WHERE execution_id = ?2 AND last_seq > ?3 AND EXISTS (SELECT 1"
+                " FROM executions WHERE id = ?2 AND workflow_id = ?1) ORDER BY last_seq LIMIT ?4";
         static const struct column columns[] = {
                 TEXT_COLUMN(struct event_batch, execution_id),
                 INT_COLUMN(struct event_batch, first_seq),
