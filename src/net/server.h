@@ -34,15 +34,18 @@ enum route_flags {
         ROUTE_UPGRADE = 1 << 3, /* WebSocket: handler answers with reply_upgrade or an error */
 };
 
-/* Takes a request body as it arrives, for bodies too large for memory. Called on the event loop
- * with bounded pieces; `begin` before the first. On failure the connection gets that error. */
+/* Takes a request body as it arrives, for bodies too large for memory. The authorize hook runs before
+ * it, on a worker. Called on the event loop with bounded pieces; `begin` (may be NULL) once, also for
+ * an empty body. On failure the client gets that error and the handler is not called. */
 struct body_sink {
         enum status (*begin)(struct request *req, struct error *err);
-        enum status (*piece)(struct request *req, const char *data, size_t length, struct error *err);
+        enum status (*piece)(struct request *req, const char *data, size_t length,
+                             struct error *err);
 };
 
 /* One row of a resource's route table; a table ends with {0}. Path segments in braces are
- * parameters: "/api/v1/workflows/{id}". `body_max` is in bytes (0: no body is accepted). */
+ * parameters: "/api/v1/workflows/{id}"; a last one written {name...} takes the rest of the path,
+ * which may be empty. `body_max` is in bytes (0: no body is accepted). */
 struct route {
         enum method method;
         const char *path;
@@ -60,12 +63,12 @@ struct request {
         const char *body; /* NUL-terminated; "" if none */
         size_t body_length;
         struct trace trace;
-        int64_t start_us; /* clock_monotonic_us() */
-        char peer[46];    /* address as text */
-        void *app;        /* server_options.app */
-        void *user;       /* set by the authorize hook: who asks; NULL on public routes */
-        void *upload;     /* for the sink and its handler */
-        struct connection *connection; /* server-internal */
+        int64_t start_us;          /* clock_monotonic_us() */
+        char peer[46];             /* address as text */
+        void *app;                 /* server_options.app */
+        void *user;                /* set by the authorize hook: who asks; NULL on public routes */
+        void *upload;              /* for the sink and its handler */
+        struct exchange *exchange; /* server-internal */
 };
 
 /* Decoded value of a {parameter} of the route; never NULL for a name in the pattern. */
@@ -75,6 +78,8 @@ const char *request_query(const struct request *req, const char *name);
 /* A header's value, or NULL. Names are case-insensitive. */
 const char *request_header(const struct request *req, const char *name);
 
+/* The body as one JSON value, a new reference; 415 for another Content-Type. */
+enum status request_json(struct request *req, json_t **ret, struct error *err) MUST_USE;
 /* JSON body by a field table; on failure the problems are kept for reply_error to list. Checks
  * Content-Type (415). */
 enum status request_fields(struct request *req, const struct field *fields, void *out,
@@ -97,17 +102,20 @@ struct reply reply_error(struct request *req, const struct error *err) MUST_USE;
 /* An open file (adopted) as download named `filename`, with nosniff. */
 struct reply reply_file(struct request *req, int fd, size_t length, const char *content_type,
                         const char *filename) MUST_USE;
-/* The answer comes later: any thread calls request_finish(req, reply_…(req, …)) exactly once. */
+/* The answer comes later: any thread calls request_finish(req, reply_…(req, …)) exactly once. From
+ * when the other thread may run, `req` and its ctx belong to it: the handler touches them no more
+ * and returns. Should the server stop first, the client gets 503 and request_finish only frees. */
 struct reply reply_later(struct request *req) MUST_USE;
 void request_finish(struct request *req, struct reply reply);
 /* Adds a response header to a reply not yet returned; returns it. */
 struct reply reply_header(struct reply reply, const char *name, const char *value) MUST_USE;
 
 /* --- Server-sent events -------------------------------------------------------------------------
- * The reply opens the stream; `opened` is called once with the stream (which holds a reference for
- * the caller), then any thread may send. A client that lets more than `queue_max` bytes pile up is
- * cut off (it reconnects with Last-Event-ID). `closed` is called once when the client is gone or
- * after stream_end; no call of it is still running after stream_release returns. */
+ * `opened` is called once, within reply_stream, with the stream (which holds a reference for the
+ * caller); from then on any thread may send. A client that lets more than `queue_max` bytes pile up
+ * is cut off (it reconnects with Last-Event-ID). `closed` is called once, on the event loop, when the
+ * client is gone or after stream_end; it must not block. No call of it runs or comes after
+ * stream_release has returned, so do not hold a lock there that `closed` takes. */
 struct stream;
 struct stream_handlers {
         void (*opened)(struct stream *stream, void *arg);
@@ -120,18 +128,21 @@ void stream_send(struct stream *stream, int64_t id, const char *event, const cha
                  size_t length);
 /* Ends the stream after what is queued. */
 void stream_end(struct stream *stream);
+/* Ends the stream if it has not ended and drops the caller's reference; also within `closed`. */
 void stream_release(struct stream *stream);
 
 /* --- Server ------------------------------------------------------------------------------------*/
 struct server_options {
         const char *host;
-        unsigned port;         /* 0: any; see server_port */
-        unsigned threads;      /* event loops; 0: cores */
-        unsigned workers;      /* worker threads; 0: 4 x cores, at least 8 */
-        size_t queue_max;      /* waiting requests before 503; 0: 1024 */
+        unsigned port;    /* 0: any; see server_port */
+        unsigned threads; /* event loops; 0: cores */
+        unsigned workers; /* worker threads; 0: 4 x cores, at least 8 */
+        size_t queue_max; /* waiting requests before 503; 0: 1024 */
         unsigned connections_max;
-        unsigned idle_seconds; /* slow or idle connections are closed; 0: 60 */
-        const char *const *allowed_origins; /* CORS and WebSocket origins, NULL-terminated; "*" any */
+        unsigned idle_seconds;      /* slow or idle connections are closed; 0: 60 */
+        unsigned heartbeat_seconds; /* comment on idle event streams; 0: 15 */
+        const char *const
+                *allowed_origins; /* CORS and WebSocket origins, NULL-terminated; "*" any */
         void *app;
         /* Runs before the handler, on the same thread, for every route without ROUTE_PUBLIC; fills
          * req->user. NULL: nobody is refused. */
@@ -143,7 +154,8 @@ struct server_options {
 enum status server_start(const struct server_options *options, const struct route *const *tables,
                          struct server **ret, struct error *err) MUST_USE;
 unsigned server_port(const struct server *server);
-/* Stops accepting, ends streams, waits for handlers at most `grace_ms`, then frees. Takes NULL. */
+/* Stops accepting, ends streams and WebSockets, waits at most `grace_ms` for what is under way, then
+ * for handlers that still run, and frees. Takes NULL. */
 struct server *server_stop(struct server *server, unsigned grace_ms);
 /* Jobs waiting for a worker, for /health. */
 size_t server_queue_depth(struct server *server);
