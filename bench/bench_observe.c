@@ -17,6 +17,7 @@
 #include "observe/trace.h"
 
 enum { BURSTS = 200, BURST_LINES = 1000, CALLS = 2000000, SCRAPES = 50, THREADS_MAX = 2 };
+enum { EXPOSITION_MAX = 64 * 1024 * 1024 };
 
 struct worker {
         pthread_t thread;
@@ -118,7 +119,7 @@ static double time_log_bursts(size_t threads)
 static double metric_sum(const char *name)
 {
         SCOPED_MEM void *ctx = mem_root();
-        struct buffer out = BUFFER_INIT(ctx, 64 * 1024 * 1024);
+        struct buffer out = BUFFER_INIT(ctx, EXPOSITION_MAX);
         double sum = 0;
 
         metrics_write(&out, METRICS_TEXT);
@@ -178,7 +179,7 @@ static size_t scrape(struct buffer *out, enum metrics_format format)
 static void time_scrape(const char *name, enum metrics_format format)
 {
         SCOPED_MEM void *ctx = mem_root();
-        struct buffer out = BUFFER_INIT(ctx, 64 * 1024 * 1024);
+        struct buffer out = BUFFER_INIT(ctx, EXPOSITION_MAX);
         char text[64];
 
         size_t series = scrape(&out, format);

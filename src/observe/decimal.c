@@ -27,20 +27,12 @@ size_t decimal_signed(char *out, int64_t value)
         return 1 + decimal_unsigned(out + 1, -(uint64_t)value);
 }
 
-static size_t copy(char *out, const char *text)
-{
-        size_t length = strlen(text);
-
-        memcpy(out, text, length);
-        return length;
-}
-
 size_t decimal_real(char *out, double value)
 {
         if (isnan(value))
-                return copy(out, "NaN");
+                return (size_t)snprintf(out, DECIMAL_SIZE, "NaN");
         if (isinf(value))
-                return copy(out, value > 0 ? "+Inf" : "-Inf");
+                return (size_t)snprintf(out, DECIMAL_SIZE, "%cInf", value > 0 ? '+' : '-');
         if (fabs(value) < 1e15 && trunc(value) == value)
                 return decimal_signed(out, (int64_t)value);
         return (size_t)snprintf(out, DECIMAL_SIZE, "%.15g", value);

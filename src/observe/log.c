@@ -25,20 +25,22 @@ static void declare_metrics(void)
         }
 }
 
+static enum status start(const struct log_options *options, struct error *err)
+{
+        if (started)
+                return error_set(err, STATUS_CONFLICT, "the log was started already");
+        if (log_writer_start(options, err))
+                return err->status;
+        started = true;
+        log_set_level(options->level);
+        return STATUS_OK;
+}
+
 enum status log_start(const struct log_options *options, struct error *err)
 {
-        enum status status;
-
         declare_metrics();
         pthread_mutex_lock(&lock);
-        if (started) {
-                status = error_set(err, STATUS_CONFLICT, "the log was started already");
-        } else {
-                status = log_writer_start(options, err);
-                started = status == STATUS_OK;
-        }
-        if (status == STATUS_OK)
-                log_set_level(options->level);
+        enum status status = start(options, err);
         pthread_mutex_unlock(&lock);
         return status;
 }

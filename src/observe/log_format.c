@@ -142,22 +142,14 @@ static bool copy_plain(char *out, const char *text, size_t length)
 static bool put_escape(struct cursor *out, unsigned char c)
 {
         static const char digits[] = "0123456789abcdef";
-        char text[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+        static const char letters[128] = {
+                ['"'] = '"', ['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+        const char with_letter[] = {'\\', letters[c]};
+        const char with_code[] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
 
-        switch (c) {
-        case '"':
-                return PUT(out, "\\\"");
-        case '\\':
-                return PUT(out, "\\\\");
-        case '\n':
-                return PUT(out, "\\n");
-        case '\r':
-                return PUT(out, "\\r");
-        case '\t':
-                return PUT(out, "\\t");
-        default:
-                return put(out, text, sizeof(text));
-        }
+        if (letters[c])
+                return put(out, with_letter, sizeof(with_letter));
+        return put(out, with_code, sizeof(with_code));
 }
 
 /* What stands at `text` and is not plain; returns the bytes taken, 0 if there was no room. */
@@ -288,30 +280,23 @@ static unsigned reserved_bit(const char *name, size_t length)
 #undef IS
 }
 
-static bool ends_with(const char *name, size_t length, const char *ending, size_t ending_length)
-{
-        return length >= ending_length && strcasecmp(name + length - ending_length, ending) == 0;
-}
-
 /* A net below the rule that callers pass no secrets. */
 static bool sounds_secret(const char *name, size_t length)
 {
-#define ENDS(ending) ends_with(name, length, ending, sizeof(ending) - 1)
-        switch (length ? name[length - 1] | 0x20 : 0) {
-        case 'd':
-                return ENDS("password");
-        case 'n':
-                return ENDS("token") || ENDS("authorization");
-        case 't':
-                return ENDS("secret");
-        case 'y':
-                return ENDS("api_key") || ENDS("api-key") || ENDS("apikey");
-        case 'e':
-                return ENDS("cookie");
-        default:
-                return false;
+        static const struct constant endings[] = {CONSTANT("password"),      CONSTANT("token"),
+                                                  CONSTANT("authorization"), CONSTANT("secret"),
+                                                  CONSTANT("api_key"),       CONSTANT("api-key"),
+                                                  CONSTANT("apikey"),        CONSTANT("cookie")};
+        char last = length ? (char)(name[length - 1] | 0x20) : '\0';
+
+        for (size_t i = 0; i < ARRAY_LENGTH(endings); i++) {
+                const struct constant *ending = &endings[i];
+
+                if (last == ending->text[ending->length - 1] && length >= ending->length &&
+                    strcasecmp(name + length - ending->length, ending->text) == 0)
+                        return true;
         }
-#undef ENDS
+        return false;
 }
 
 /* --- Members --------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Records start at multiples of a header, so a header never wraps around the end. */
-enum { HEADER = sizeof(uint64_t), LENGTH_BITS = 24 };
+enum { HEADER = sizeof(uint64_t), LENGTH_BITS = 24, RECORD_MAX = 64 * 1024 };
 
 static size_t record_size(size_t length)
 {
@@ -79,7 +79,7 @@ enum log_ring_result log_ring_push(struct log_ring *ring, const void *data, size
 {
         uint64_t position;
 
-        assert(length > 0 && length <= 64 * 1024 && limit <= LOG_RING_SIZE);
+        assert(length > 0 && length <= RECORD_MAX && limit <= LOG_RING_SIZE);
         enum log_ring_result result = claim(ring, record_size(length), limit, &position, ret_used);
         if (result != LOG_RING_PUSHED)
                 return result;

@@ -3,7 +3,7 @@
  *
  * Rules: a caller never waits for the disk, except WARN and ERROR for a full ring, briefly; nobody
  * polls. The writer has three states. Idle, it sleeps until anything comes. Awake, it writes what
- * there is. Then it lingers for LINGER_MS so that the next lines cost their callers no wake-up and
+ * there is. Then it lingers for LINGER_US so that the next lines cost their callers no wake-up and
  * the disk no write each; WARN, ERROR, a flush or a half-full ring end that at once. */
 #include "observe/log_writer.h"
 
@@ -24,7 +24,13 @@
 #include "observe/log_sink.h"
 #include "observe/metrics.h"
 
-enum { LINGER_MS = 5, ROOM_WAIT_MS = 1000, BATCH_BYTES = 64 * 1024, BATCH_LINES = 512, LEVELS = 4 };
+enum {
+        LINGER_US = 5000,
+        ROOM_WAIT_US = 1000000,
+        BATCH_BYTES = 64 * 1024,
+        BATCH_LINES = 512,
+        LEVELS = 4
+};
 
 /* The last eighth of the ring is for WARN and ERROR, so that a flood of others cannot starve them.
  */
@@ -101,7 +107,7 @@ static void count_dropped(enum log_level level)
 static enum log_ring_result push_patiently(enum log_level level, const char *line, size_t length,
                                            size_t *used)
 {
-        int64_t deadline = clock_monotonic_us() + ROOM_WAIT_MS * 1000, left;
+        int64_t deadline = clock_monotonic_us() + ROOM_WAIT_US, left;
         enum log_ring_result result;
 
         atomic_fetch_add(&waiting, 1);
@@ -341,7 +347,7 @@ static void *work(void *arg)
 {
         while (!log_ring_closed(&ring) || !log_ring_drained(&ring)) {
                 drain();
-                rest(LINGERING, LINGER_MS * 1000);
+                rest(LINGERING, LINGER_US);
                 if (!log_ring_ready(&ring))
                         rest(IDLE, -1);
         }

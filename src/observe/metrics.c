@@ -84,7 +84,7 @@ static uint64_t hash_text(uint64_t hash, const char *text, size_t length)
 
 static struct label_set label_set(enum metric metric, const char *const labels[])
 {
-        struct label_set set = {.count = registry.label_counts[metric]};
+        struct label_set set = {.count = registry.label_counts[metric], .values = {"", "", "", ""}};
 
         for (size_t i = 0; i < set.count; i++) {
                 assert(labels[i] && "fewer label values than metrics.def declares");
@@ -135,7 +135,7 @@ static void append_escaped(struct buffer *out, const char *value)
 /* `method="GET",route="/x"` from the comma list of names and the values. */
 static char *render_labels(const void *ctx, const char *names, const struct label_set *set)
 {
-        struct buffer out = BUFFER_INIT(ctx, METRIC_LABELS_MAX * (2 * LABEL_VALUE_MAX + 64));
+        struct buffer out = BUFFER_INIT(ctx, LABELS_TEXT_MAX);
 
         for (size_t i = 0; i < set->count; i++) {
                 size_t length = strcspn(names, ",");
@@ -151,7 +151,7 @@ static char *render_labels(const void *ctx, const char *names, const struct labe
 
 static char *join_values(const void *ctx, const struct label_set *set)
 {
-        struct buffer out = BUFFER_INIT(ctx, METRIC_LABELS_MAX * (LABEL_VALUE_MAX + 1));
+        struct buffer out = BUFFER_INIT(ctx, LABELS_TEXT_MAX);
 
         for (size_t i = 0; i < set->count; i++)
                 buffer_append(&out, set->values[i], set->lengths[i] + 1);
@@ -177,18 +177,15 @@ static struct series *series_new(enum metric metric, const struct label_set *set
 
 static struct series *other_series(enum metric metric)
 {
+        static const char *const others[] = {"other", "other", "other", "other", NULL};
+        static_assert(ARRAY_LENGTH(others) == METRIC_LABELS_MAX + 1);
         struct series *other = atomic_load_explicit(&registry.other[metric], memory_order_relaxed);
-        const char *const values[METRIC_LABELS_MAX + 1] = {"other", "other", "other", "other"};
-        struct label_set set = {.count = registry.label_counts[metric]};
 
         if (other)
                 return other;
-        for (size_t i = 0; i < set.count; i++) {
-                set.values[i] = values[i];
-                set.lengths[i] = strlen(values[i]);
-                set.hash = hash_text(set.hash, values[i], set.lengths[i]);
-        }
         /* A caller may have counted under these very labels before. */
+        struct label_set set =
+                label_set(metric, others + METRIC_LABELS_MAX - registry.label_counts[metric]);
         other = atomic_load_explicit(find(metric, &set), memory_order_relaxed);
         if (!other)
                 other = series_new(metric, &set);
@@ -409,7 +406,7 @@ static void keep_exemplar(struct shard *shard, struct cell *cell, size_t bucket,
         if (!trace || strnlen(trace->trace_id, TRACE_ID_SIZE) != TRACE_ID_SIZE - 1)
                 return;
         if (!exemplars) {
-                size_t count = metric_infos[cell->series->metric].buckets->count + 1;
+                size_t count = metric_infos[cell->series->metric].row->count + 1;
 
                 exemplars = shard_take(shard, count * sizeof(*exemplars));
                 atomic_store_explicit(&cell->exemplars, exemplars, memory_order_release);
@@ -419,7 +416,7 @@ static void keep_exemplar(struct shard *shard, struct cell *cell, size_t bucket,
 
 void metric_observe_(enum metric metric, double value, const char *const labels[])
 {
-        const struct bucket_row *buckets = metric_infos[metric].buckets;
+        const struct bucket_row *row = metric_infos[metric].row;
         struct shard *shard = shard_get();
         size_t bucket = 0;
 
@@ -427,7 +424,7 @@ void metric_observe_(enum metric metric, double value, const char *const labels[
         if (!isfinite(value))
                 return;
         struct cell *cell = cell_get(shard, resolve(metric, labels));
-        while (bucket < buckets->count && value > buckets->bounds[bucket])
+        while (bucket < row->count && value > row->buckets[bucket].bound)
                 bucket++;
         uint64_t before = atomic_load_explicit(&cell->counts[bucket], memory_order_relaxed);
         atomic_store_explicit(&cell->counts[bucket], before + 1, memory_order_relaxed);

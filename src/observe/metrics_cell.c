@@ -16,7 +16,7 @@ static size_t counts_of(enum metric metric)
 {
         const struct metric_info *info = &metric_infos[metric];
 
-        return info->type == METRIC_HISTOGRAM ? info->buckets->count + 1 : 0;
+        return info->type == METRIC_HISTOGRAM ? info->row->count + 1 : 0;
 }
 
 size_t cell_size(enum metric metric)

@@ -13,19 +13,25 @@
 #include "observe/metrics.h"
 
 enum { METRIC_BUCKETS_MAX = 17, LABEL_VALUE_MAX = 200 };
+/* All labels of a series, names and escapes included. */
+enum { LABELS_TEXT_MAX = METRIC_LABELS_MAX * (2 * LABEL_VALUE_MAX + 64) };
 enum metric_unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES };
 
+struct bucket {
+        double bound;
+        const char *text; /* value of `le` */
+};
+
 struct bucket_row {
+        const struct bucket *buckets; /* +Inf is understood */
         size_t count;
-        double bounds[METRIC_BUCKETS_MAX];
-        const char *texts[METRIC_BUCKETS_MAX]; /* values of `le` */
 };
 
 struct metric_info {
         const char *name; /* with its prefix */
         enum metric_type type;
         enum metric_unit unit;
-        const struct bucket_row *buckets;
+        const struct bucket_row *row;
         const char *labels;
         const char *help;
 };

@@ -20,7 +20,7 @@
 
 /* Name, labels (each character escaped), bound, figure and exemplar of the longest line. */
 enum { LINE_SIZE = 4096, COLLECT_MAX = 32 };
-static_assert(LINE_SIZE > METRIC_LABELS_MAX * (2 * LABEL_VALUE_MAX + 64) + 512);
+static_assert(LINE_SIZE > LABELS_TEXT_MAX + 512);
 
 /* One scrape at a time: collectors need not be reentrant. Taken before the registry lock. */
 static pthread_mutex_t scrape_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -161,10 +161,10 @@ static uint64_t write_buckets(struct buffer *out, const struct metric_info *info
                 PUT(&line, ",");
         PUT(&line, "le=\"");
         size_t before = line.length;
-        for (size_t i = 0; i <= info->buckets->count; i++) {
+        for (size_t i = 0; i <= info->row->count; i++) {
                 cumulative += totals->counts[i];
                 line.length = before;
-                put_text(&line, i < info->buckets->count ? info->buckets->texts[i] : "+Inf");
+                put_text(&line, i < info->row->count ? info->row->buckets[i].text : "+Inf");
                 PUT(&line, "\"} ");
                 put_count(&line, cumulative);
                 if (exemplars)

@@ -72,8 +72,10 @@ void parse_lines(const char *text, json_t *records)
                 const char *end = strchr(text, '\n');
                 json_t *record = NULL;
 
-                if (!end)
+                if (!end) {
                         fail_msg("no newline behind: %.200s", text);
+                        return;
+                }
                 assert_true(end + 1 - text <= LINE_MAX_BYTES);
                 if (json_read(text, (size_t)(end - text), &record, &err))
                         fail_msg("%s in: %.*s", err.message, (int)(end - text), text);

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { THREADS = 3, RECORDS = 30000, RECORD_MAX = 3000 };
+enum { THREADS = 3, RECORDS = 30000, RECORD_MAX = 3000, LAPS_BYTES = 3 * LOG_RING_SIZE };
 
 static struct log_ring ring = LOG_RING_INIT;
 
@@ -52,7 +52,7 @@ static void an_empty_ring_has_nothing_of_the_lap_before(void **state)
 
         (void)state;
         memset(in, 'x', sizeof(in));
-        for (size_t i = 0; i < 3 * LOG_RING_SIZE / sizeof(in); i++) {
+        for (size_t i = 0; i < LAPS_BYTES / sizeof(in); i++) {
                 in[0] = (char)i;
                 assert_int_equal(push(in, sizeof(in), 7), LOG_RING_PUSHED);
                 assert_true(log_ring_ready(&ring));

@@ -19,7 +19,8 @@
 
 #include <cmocka.h>
 
-enum { THREADS = 4, LINES = 3000, WARN_EVERY = 10 };
+enum { THREADS = 4, LINES = 3000, WARN_EVERY = 10, ROTATE_BYTES = 64 * 1024 };
+enum { ALL_LINES = THREADS * LINES, PIPE_TEXT_MAX = 64 * 1024 * 1024 };
 
 static int set_up(void **state)
 {
@@ -110,7 +111,7 @@ static void threads_log_while_files_rotate(void **state)
         char name[128];
         size_t infos, warns;
 
-        log_folder_start(log, 64 * 1024, 1000);
+        log_folder_start(log, ROTATE_BYTES, 1000);
         run_threads(log_many);
         log_stop();
         size_t files = log_folder_files(log);
@@ -118,13 +119,13 @@ static void threads_log_while_files_rotate(void **state)
         for (size_t n = 1; n < files; n++) {
                 snprintf(name, sizeof(name), "%s.%zu", log->file, n);
                 assert_int_equal(stat(name, &info), 0);
-                assert_in_range(info.st_size, 60 * 1024, 64 * 1024);
+                assert_in_range(info.st_size, ROTATE_BYTES - 4096, ROTATE_BYTES);
         }
         SCOPED_JSON json_t *records = log_folder_records(log);
         check_many(records, &infos, &warns);
-        assert_int_equal(warns, THREADS * LINES / WARN_EVERY);
+        assert_int_equal(warns, ALL_LINES / WARN_EVERY);
         double now = metric_value("flowgenix_log_records_dropped_total{level=\"INFO\"}");
-        assert_int_equal(infos + (size_t)(now - dropped), THREADS * LINES - warns);
+        assert_int_equal(infos + (size_t)(now - dropped), ALL_LINES - warns);
         now = metric_value("flowgenix_log_records_total{level=\"INFO\"}");
         assert_int_equal((size_t)(now - written), infos);
 }
@@ -183,7 +184,7 @@ static void stall(struct pipe_reader *reader, const struct log_folder *log)
         reader->fd = open(log->file, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         assert_true(reader->fd >= 0);
         assert_int_equal(fcntl(reader->fd, F_SETFL, 0), 0);
-        reader->text = BUFFER_INIT(NULL, 64 * 1024 * 1024);
+        reader->text = BUFFER_INIT(NULL, PIPE_TEXT_MAX);
         log_folder_start(log, 0, 0);
 }
 
@@ -301,8 +302,6 @@ static void reopens_after_the_file_was_moved(void **state)
         log_folder_start(log, 0, 0);
         assert_int_equal(pthread_create(&thread, NULL, log_until_done, &done), 0);
         for (int round = 0; round < 20; round++) {
-                SCOPED_JSON json_t *records = json_array();
-
                 log_warn(LOG_lifecycle, "before");
                 log_flush();
                 assert_int_equal(rename(log->file, moved), 0);
@@ -315,9 +314,9 @@ static void reopens_after_the_file_was_moved(void **state)
                 log_flush();
                 log_warn(LOG_lifecycle, "again");
                 log_flush();
-                parse_lines(file_text(ctx, moved), records);
-                assert_int_equal(count_messages(records, "after"), 1);
-                assert_int_equal(count_messages(records, "again"), 0);
+                const char *text = file_text(ctx, moved);
+                assert_non_null(strstr(text, "\"message\":\"after\""));
+                assert_null(strstr(text, "\"message\":\"again\""));
         }
         atomic_store(&done, true);
         pthread_join(thread, NULL);

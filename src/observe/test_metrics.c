@@ -50,8 +50,10 @@ static double sample_in(const char *text, const char *sample)
 {
         const char *value = find_sample(text, sample);
 
-        if (!value)
+        if (!value) {
                 fail_msg("no sample %s", sample);
+                return NAN;
+        }
         return strtod(value, NULL);
 }
 

@@ -96,12 +96,12 @@ char *trace_parent(const struct trace *trace, char text[TRACEPARENT_SIZE])
 
 void trace_set_(char *field, size_t size, const char *value)
 {
-        size_t length = value ? strnlen(value, size) : 0;
-
+        if (!value)
+                value = "";
+        size_t length = strnlen(value, size);
         if (length == size)
                 length = utf8_floor(value, size, size - 1);
-        if (length)
-                memcpy(field, value, length);
+        memcpy(field, value, length);
         field[length] = '\0';
 }
 
