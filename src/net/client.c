@@ -38,8 +38,8 @@ static void silence(struct http_client *client)
 /* Milliseconds until the nearest timer, rounded up; -1: none. */
 static int wait_ms(const struct http_client *client)
 {
-        const struct http_call *first = timer_first(&client->timers);
-        int64_t due_us = shard_due(client), left_us;
+        const struct http_call *first = http_timer_first(&client->timers);
+        int64_t due_us = http_shard_due(client), left_us;
 
         if (first && first->due_us < due_us)
                 due_us = first->due_us;
@@ -55,9 +55,9 @@ static void begin(struct http_client *client, struct http_call *call)
 {
         call->start_us = call->last_byte_us = client->now_us;
         call->deadline_us = client->now_us + (int64_t)call->timeout_ms * 1000;
-        timer_set(&client->timers, call, call_due(call));
-        if (name_enter(call))
-                call_run(call);
+        http_timer_set(&client->timers, call, http_call_due(call));
+        if (http_name_enter(call))
+                http_call_run(call);
 }
 
 /* Takes a call out of the mailbox. Its delay is not part of its time. */
@@ -66,11 +66,12 @@ static void accept_call(struct http_client *client, struct http_call *call, bool
         TAILQ_INSERT_TAIL(&client->live, call, list);
         call->start_us = client->now_us;
         if (stopping)
-                call_fail(call, STATUS_CANCELLED, "the program is stopping");
+                http_call_fail(call, STATUS_CANCELLED, "the program is stopping");
         if (call->failure || atomic_load(&call->cancel_asked))
-                call_finish(call, CURLE_OK);
+                http_call_finish(call, CURLE_OK);
         else if (call->delay_ms)
-                timer_set(&client->timers, call, client->now_us + (int64_t)call->delay_ms * 1000);
+                http_timer_set(&client->timers, call,
+                               client->now_us + (int64_t)call->delay_ms * 1000);
         else
                 begin(client, call);
 }
@@ -113,7 +114,7 @@ static void accept_cancelled(struct http_client *client)
 
         while ((call = next_cancelled(client))) {
                 if (call->heap_index != SIZE_MAX)
-                        call_finish(call, CURLE_OK);
+                        http_call_finish(call, CURLE_OK);
         }
 }
 
@@ -121,12 +122,12 @@ static void run_timers(struct http_client *client)
 {
         struct http_call *call;
 
-        while ((call = timer_first(&client->timers)) && call->due_us <= client->now_us) {
-                timer_remove(&client->timers, call);
+        while ((call = http_timer_first(&client->timers)) && call->due_us <= client->now_us) {
+                http_timer_remove(&client->timers, call);
                 if (call->deadline_us == 0)
                         begin(client, call);
                 else
-                        call_expire(call);
+                        http_call_expire(call);
         }
 }
 
@@ -140,13 +141,13 @@ static void turn(struct http_client *client)
                 if (events[i].data.u64 == WAKE_TAG)
                         silence(client);
                 else
-                        shard_event(client, events[i].data.u64, events[i].events);
+                        http_shard_event(client, events[i].data.u64, events[i].events);
         }
-        shard_run_all(client);
+        http_shard_run_all(client);
         accept_started(client);
         accept_cancelled(client);
         run_timers(client);
-        name_settle(client);
+        http_name_settle(client);
 }
 
 static bool mailbox_state(struct http_client *client, bool *ret_empty)
@@ -170,8 +171,8 @@ static bool finished(struct http_client *client)
         if (!mailbox_state(client, &empty))
                 return false;
         while ((call = TAILQ_FIRST(&client->live))) {
-                call_fail(call, STATUS_CANCELLED, "the program is stopping");
-                call_finish(call, CURLE_OK);
+                http_call_fail(call, STATUS_CANCELLED, "the program is stopping");
+                http_call_finish(call, CURLE_OK);
         }
         accept_started(client);
         mailbox_state(client, &empty);
@@ -211,8 +212,8 @@ static void close_handles(struct http_client *client)
 {
         while (client->idle_count > 0)
                 curl_easy_cleanup(client->idle[--client->idle_count]);
-        name_free_all(client);
-        shard_close_all(client);
+        http_name_free_all(client);
+        http_shard_close_all(client);
         curl_share_cleanup(client->share);
         if (client->epoll >= 0)
                 close(client->epoll);
@@ -273,7 +274,7 @@ struct http_client *http_client_free(struct http_client *client)
 struct http_call *http_client_start(struct http_client *client, const struct http_request *request,
                                     const struct http_handlers *handlers, void *arg)
 {
-        struct http_call *call = call_new(client, request, handlers, arg);
+        struct http_call *call = http_call_new(client, request, handlers, arg);
         bool first;
 
         pthread_mutex_lock(&client->lock);

@@ -87,7 +87,7 @@ static bool public6(const uint8_t bytes[16])
         return true;
 }
 
-bool address_is_public(const struct sockaddr *address)
+bool http_address_is_public(const struct sockaddr *address)
 {
         struct sockaddr_in in4;
         struct sockaddr_in6 in6;
@@ -103,7 +103,7 @@ bool address_is_public(const struct sockaddr *address)
         return false;
 }
 
-bool address_text_is_public(const char *text)
+bool http_address_text_is_public(const char *text)
 {
         struct in_addr in4;
         struct in6_addr in6;

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "net/client_internal.h"
 
-void call_fail(struct http_call *call, enum status status, const char *format, ...)
+void http_call_fail(struct http_call *call, enum status status, const char *format, ...)
 {
         char text[ERROR_MESSAGE_MAX];
         va_list args;
@@ -49,10 +49,11 @@ static void read_parts(struct http_call *call, CURLU *url)
         call->peer_is_address = host && is_address(host);
         call->tls = scheme && strcmp(scheme, "https") == 0;
         if (!scheme || (!call->tls && strcmp(scheme, "http") != 0))
-                call_fail(call, STATUS_INVALID,
-                          "only http:// and https:// addresses can be called");
+                http_call_fail(call, STATUS_INVALID,
+                               "only http:// and https:// addresses can be called");
         else if (user && !call->private_addresses)
-                call_fail(call, STATUS_INVALID, "the address may not hold a user name or password");
+                http_call_fail(call, STATUS_INVALID,
+                               "the address may not hold a user name or password");
         curl_free(scheme);
         curl_free(host);
         curl_free(port);
@@ -67,7 +68,7 @@ static void read_url(struct http_call *call, const char *text)
                 read_parts(call, url);
         } else {
                 call->peer = mem_strdup(call, "");
-                call_fail(call, STATUS_INVALID, "the address to call is not a valid URL");
+                http_call_fail(call, STATUS_INVALID, "the address to call is not a valid URL");
         }
         curl_url_cleanup(url);
 }
@@ -78,7 +79,7 @@ static void add_header(struct http_call *call, const char *name, const char *val
         struct curl_slist *longer;
 
         if (strpbrk(line, "\r\n")) {
-                call_fail(call, STATUS_INVALID, "the header %s holds a line break", name);
+                http_call_fail(call, STATUS_INVALID, "the header %s holds a line break", name);
                 return;
         }
         longer = curl_slist_append(call->headers, line);
@@ -107,8 +108,8 @@ static unsigned or_default(unsigned value, unsigned fallback)
         return value ? value : fallback;
 }
 
-struct http_call *call_new(struct http_client *client, const struct http_request *request,
-                           const struct http_handlers *handlers, void *arg)
+struct http_call *http_call_new(struct http_client *client, const struct http_request *request,
+                                const struct http_handlers *handlers, void *arg)
 {
         struct http_call *call = mem_new(NULL, struct http_call);
 
@@ -134,7 +135,7 @@ struct http_call *call_new(struct http_client *client, const struct http_request
         return call;
 }
 
-struct http_call *call_free(struct http_call *call)
+struct http_call *http_call_free(struct http_call *call)
 {
         curl_slist_free_all(call->headers);
         return mem_free(call);
@@ -175,8 +176,8 @@ static bool take_body(struct http_call *call, const char *data, size_t length)
         if (!is_success(call))
                 return take_error_body(call, data, length);
         if (call->received > call->response_max) {
-                call_fail(call, STATUS_TOO_LARGE, "the answer of %s is larger than %zu bytes",
-                          call->peer, call->response_max);
+                http_call_fail(call, STATUS_TOO_LARGE, "the answer of %s is larger than %zu bytes",
+                               call->peer, call->response_max);
                 return false;
         }
         if (call->handlers.data)
@@ -210,8 +211,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
         call->header_bytes += length;
         if (call->header_bytes <= CALL_HEADERS_MAX)
                 return length;
-        call_fail(call, STATUS_UPSTREAM, "%s sent more than %d bytes of headers", call->peer,
-                  CALL_HEADERS_MAX);
+        http_call_fail(call, STATUS_UPSTREAM, "%s sent more than %d bytes of headers", call->peer,
+                       CALL_HEADERS_MAX);
         return 0;
 }
 
@@ -220,8 +221,8 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
         struct http_call *call = arg;
 
         (void)purpose;
-        name_resolved(call);
-        if (!call->private_addresses && !address_is_public(&address->addr)) {
+        http_name_resolved(call);
+        if (!call->private_addresses && !http_address_is_public(&address->addr)) {
                 call->refused = true;
                 return CURL_SOCKET_BAD;
         }
@@ -237,8 +238,8 @@ static int on_connected(void *arg, char *peer_ip, char *local_ip, int peer_port,
         (void)local_ip;
         (void)peer_port;
         (void)local_port;
-        name_resolved(call);
-        if (call->private_addresses || address_text_is_public(peer_ip))
+        http_name_resolved(call);
+        if (call->private_addresses || http_address_text_is_public(peer_ip))
                 return CURL_PREREQFUNC_OK;
         call->refused = true;
         return CURL_PREREQFUNC_ABORT;
@@ -327,22 +328,22 @@ static void set_request(struct http_call *call)
         call->method = mem_free(call->method);
 }
 
-void call_run(struct http_call *call)
+void http_call_run(struct http_call *call)
 {
         call->easy = take_handle(call->client);
         if (!call->easy) {
-                call_finish(call, CURLE_OUT_OF_MEMORY);
+                http_call_finish(call, CURLE_OUT_OF_MEMORY);
                 return;
         }
         set_request(call);
         set_transport(call);
         set_callbacks(call);
-        call->shard = shard_take(call->client);
+        call->shard = http_shard_take(call->client);
         if (!call->shard || curl_multi_add_handle(call->shard->multi, call->easy) != CURLM_OK)
-                call_finish(call, CURLE_FAILED_INIT);
+                http_call_finish(call, CURLE_FAILED_INIT);
 }
 
-int64_t call_due(const struct http_call *call)
+int64_t http_call_due(const struct http_call *call)
 {
         int64_t stall_us = INT64_MAX;
 
@@ -351,22 +352,22 @@ int64_t call_due(const struct http_call *call)
         return stall_us < call->deadline_us ? stall_us : call->deadline_us;
 }
 
-void call_expire(struct http_call *call)
+void http_call_expire(struct http_call *call)
 {
         struct http_client *client = call->client;
 
-        if (call_due(call) > client->now_us) {
-                timer_set(&client->timers, call, call_due(call));
+        if (http_call_due(call) > client->now_us) {
+                http_timer_set(&client->timers, call, http_call_due(call));
                 return;
         }
         if (call->deadline_us <= client->now_us)
-                call_fail(call, STATUS_UPSTREAM_TIMEOUT, "%s did not %s within %g s", call->peer,
-                          call->received ? "finish its answer" : "answer",
-                          call->timeout_ms / 1000.0);
+                http_call_fail(call, STATUS_UPSTREAM_TIMEOUT, "%s did not %s within %g s",
+                               call->peer, call->received ? "finish its answer" : "answer",
+                               call->timeout_ms / 1000.0);
         else
-                call_fail(call, STATUS_UPSTREAM_TIMEOUT, "%s sent nothing for %g s", call->peer,
-                          call->stall_timeout_ms / 1000.0);
-        call_finish(call, CURLE_OK);
+                http_call_fail(call, STATUS_UPSTREAM_TIMEOUT, "%s sent nothing for %g s",
+                               call->peer, call->stall_timeout_ms / 1000.0);
+        http_call_finish(call, CURLE_OK);
 }
 
 static unsigned retry_after_ms(struct http_call *call)
@@ -418,23 +419,23 @@ static void forget(struct http_call *call)
         TAILQ_REMOVE(&client->live, call, list);
         if (call->easy)
                 give_handle(client, call->easy);
-        call_free(call);
+        http_call_free(call);
 }
 
-void call_finish(struct http_call *call, CURLcode code)
+void http_call_finish(struct http_call *call, CURLcode code)
 {
         struct http_client *client = call->client;
 
-        timer_remove(&client->timers, call);
+        http_timer_remove(&client->timers, call);
         if (call->shard) {
                 curl_multi_remove_handle(call->shard->multi, call->easy);
-                shard_give(call->shard);
+                http_shard_give(call->shard);
         }
         if (atomic_load(&call->cancel_asked))
-                call_fail(call, STATUS_CANCELLED, "the call was cancelled");
+                http_call_fail(call, STATUS_CANCELLED, "the call was cancelled");
         if (code != CURLE_OK && !call->cut)
-                call_explain(call, code);
-        name_leave(call, code == CURLE_COULDNT_RESOLVE_HOST);
+                http_call_explain(call, code);
+        http_name_leave(call, code == CURLE_COULDNT_RESOLVE_HOST);
         report(call);
         forget(call);
 }

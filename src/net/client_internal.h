@@ -97,50 +97,50 @@ struct http_call {
 };
 
 /* client_call.c: one call, from request to libcurl handle to result. */
-struct http_call *call_new(struct http_client *client, const struct http_request *request,
-                           const struct http_handlers *handlers, void *arg);
-struct http_call *call_free(struct http_call *call);
+struct http_call *http_call_new(struct http_client *client, const struct http_request *request,
+                                const struct http_handlers *handlers, void *arg);
+struct http_call *http_call_free(struct http_call *call);
 /* Hands the call to libcurl. Not from within a libcurl callback. */
-void call_run(struct http_call *call);
+void http_call_run(struct http_call *call);
 /* Says why the call fails, unless something did before. */
-void call_fail(struct http_call *call, enum status status, const char *format, ...)
+void http_call_fail(struct http_call *call, enum status status, const char *format, ...)
         PRINTF_LIKE(3, 4);
 /* Reports by done and frees the call. Not from within a libcurl callback. */
-void call_finish(struct http_call *call, CURLcode code);
-/* The next moment at which the call wants call_expire, and what happens then. */
-int64_t call_due(const struct http_call *call);
-void call_expire(struct http_call *call);
+void http_call_finish(struct http_call *call, CURLcode code);
+/* The next moment at which the call wants http_call_expire, and what happens then. */
+int64_t http_call_due(const struct http_call *call);
+void http_call_expire(struct http_call *call);
 
 /* client_shard.c: libcurl multi handles. */
 /* A shard with room for one more call; NULL without memory. */
-struct shard *shard_take(struct http_client *client);
-void shard_give(struct shard *shard);
-int64_t shard_due(const struct http_client *client);
+struct shard *http_shard_take(struct http_client *client);
+void http_shard_give(struct shard *shard);
+int64_t http_shard_due(const struct http_client *client);
 /* `tag`: the epoll data of a socket. */
-void shard_event(struct http_client *client, uint64_t tag, uint32_t events);
+void http_shard_event(struct http_client *client, uint64_t tag, uint32_t events);
 /* Runs libcurl's timers and finishes the calls that are over. */
-void shard_run_all(struct http_client *client);
-void shard_close_all(struct http_client *client);
+void http_shard_run_all(struct http_client *client);
+void http_shard_close_all(struct http_client *client);
 
 /* client_timer.c: calls ordered by due_us. */
-void timer_set(struct timer_heap *heap, struct http_call *call, int64_t due_us);
-void timer_remove(struct timer_heap *heap, struct http_call *call);
-struct http_call *timer_first(const struct timer_heap *heap); /* NULL if empty */
+void http_timer_set(struct timer_heap *heap, struct http_call *call, int64_t due_us);
+void http_timer_remove(struct timer_heap *heap, struct http_call *call);
+struct http_call *http_timer_first(const struct timer_heap *heap); /* NULL if empty */
 
 /* client_name.c: one look-up a name at a time. */
 /* True: the call may run. False: it waits for the look-up that another call makes. */
-bool name_enter(struct http_call *call);
+bool http_name_enter(struct http_call *call);
 /* The call's name is resolved (or was not needed). Fine inside libcurl callbacks. */
-void name_resolved(struct http_call *call);
+void http_name_resolved(struct http_call *call);
 /* The call is over; `unknown`: because its name does not resolve. */
-void name_leave(struct http_call *call, bool unknown);
+void http_name_leave(struct http_call *call, bool unknown);
 /* Runs what became free to run. Not from within a libcurl callback. */
-void name_settle(struct http_client *client);
-void name_free_all(struct http_client *client);
+void http_name_settle(struct http_client *client);
+void http_name_free_all(struct http_client *client);
 
 /* client_address.c: the SSRF filter. */
-bool address_is_public(const struct sockaddr *address);
-bool address_text_is_public(const char *text);
+bool http_address_is_public(const struct sockaddr *address);
+bool http_address_text_is_public(const char *text);
 
 /* client_error.c: plain words for a libcurl failure. */
-void call_explain(struct http_call *call, CURLcode code);
+void http_call_explain(struct http_call *call, CURLcode code);

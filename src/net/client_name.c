@@ -55,7 +55,7 @@ static struct name *add(struct http_client *client, const char *peer)
         return name;
 }
 
-bool name_enter(struct http_call *call)
+bool http_name_enter(struct http_call *call)
 {
         struct http_client *client = call->client;
         struct name *name;
@@ -77,7 +77,7 @@ bool name_enter(struct http_call *call)
         return false;
 }
 
-void name_resolved(struct http_call *call)
+void http_name_resolved(struct http_call *call)
 {
         struct name *name = call->name;
 
@@ -89,7 +89,7 @@ void name_resolved(struct http_call *call)
         call->client->names_changed = true;
 }
 
-void name_leave(struct http_call *call, bool unknown)
+void http_name_leave(struct http_call *call, bool unknown)
 {
         struct name *name = call->name;
 
@@ -116,19 +116,19 @@ static void settle_one(struct http_client *client, struct name *name)
                 call->name_waiting = false;
                 if (name->unknown) {
                         call->name = NULL;
-                        call_finish(call, CURLE_COULDNT_RESOLVE_HOST);
+                        http_call_finish(call, CURLE_COULDNT_RESOLVE_HOST);
                         continue;
                 }
                 if (name->known_until_us > client->now_us)
                         call->name = NULL;
                 else
                         name->owner = call;
-                call_run(call);
+                http_call_run(call);
         }
         name->unknown = false;
 }
 
-void name_settle(struct http_client *client)
+void http_name_settle(struct http_client *client)
 {
         struct name *name, *next;
 
@@ -141,7 +141,7 @@ void name_settle(struct http_client *client)
         }
 }
 
-void name_free_all(struct http_client *client)
+void http_name_free_all(struct http_client *client)
 {
         while (!LIST_EMPTY(&client->names))
                 drop(LIST_FIRST(&client->names));

@@ -73,7 +73,7 @@ static void close_shard(struct shard *shard)
         shard->multi = NULL;
 }
 
-struct shard *shard_take(struct http_client *client)
+struct shard *http_shard_take(struct http_client *client)
 {
         unsigned index = 0;
 
@@ -86,14 +86,14 @@ struct shard *shard_take(struct http_client *client)
         return &client->shards[index];
 }
 
-void shard_give(struct shard *shard)
+void http_shard_give(struct shard *shard)
 {
         shard->running--;
         if (shard->running == 0 && shard->index > 0)
                 shard->close_us = shard->client->now_us + SHARD_LINGER_US;
 }
 
-int64_t shard_due(const struct http_client *client)
+int64_t http_shard_due(const struct http_client *client)
 {
         int64_t due_us = INT64_MAX;
 
@@ -120,11 +120,11 @@ static void collect_done(struct shard *shard)
                         continue;
                 code = message->data.result;
                 curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-                call_finish(call, code);
+                http_call_finish(call, code);
         }
 }
 
-void shard_event(struct http_client *client, uint64_t tag, uint32_t events)
+void http_shard_event(struct http_client *client, uint64_t tag, uint32_t events)
 {
         struct shard *shard = &client->shards[tag >> 32];
         int mask = 0, running;
@@ -140,7 +140,7 @@ void shard_event(struct http_client *client, uint64_t tag, uint32_t events)
         curl_multi_socket_action(shard->multi, (int)(tag & UINT32_MAX), mask, &running);
 }
 
-void shard_run_all(struct http_client *client)
+void http_shard_run_all(struct http_client *client)
 {
         for (size_t i = 0; i < SHARD_MAX; i++) {
                 struct shard *shard = &client->shards[i];
@@ -158,7 +158,7 @@ void shard_run_all(struct http_client *client)
         }
 }
 
-void shard_close_all(struct http_client *client)
+void http_shard_close_all(struct http_client *client)
 {
         for (size_t i = 0; i < SHARD_MAX; i++) {
                 if (client->shards[i].multi)

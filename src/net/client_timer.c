@@ -35,7 +35,7 @@ static void sift_down(struct timer_heap *heap, size_t index, struct http_call *c
         place(heap, index, call);
 }
 
-void timer_remove(struct timer_heap *heap, struct http_call *call)
+void http_timer_remove(struct timer_heap *heap, struct http_call *call)
 {
         size_t index = call->heap_index;
         struct http_call *last;
@@ -52,9 +52,9 @@ void timer_remove(struct timer_heap *heap, struct http_call *call)
                 sift_down(heap, index, last);
 }
 
-void timer_set(struct timer_heap *heap, struct http_call *call, int64_t due_us)
+void http_timer_set(struct timer_heap *heap, struct http_call *call, int64_t due_us)
 {
-        timer_remove(heap, call);
+        http_timer_remove(heap, call);
         call->due_us = due_us;
         if (heap->count == heap->capacity) {
                 heap->capacity = heap->capacity ? heap->capacity * 2 : 64;
@@ -64,7 +64,7 @@ void timer_set(struct timer_heap *heap, struct http_call *call, int64_t due_us)
         sift_up(heap, heap->count - 1, call);
 }
 
-struct http_call *timer_first(const struct timer_heap *heap)
+struct http_call *http_timer_first(const struct timer_heap *heap)
 {
         return heap->count ? heap->items[0] : NULL;
 }

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h> /* wants the three above */
-/* clang-format on */
-#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,6 +12,8 @@
 #include "net/client.h"
 #include "net/client_internal.h"
 #include "net/test_stub_server.h"
+
+#include <cmocka.h>
 
 enum { MANY = 2000 };
 
@@ -601,11 +600,11 @@ static void address_filter_knows_the_registries(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
-                if (address_text_is_public(refused[i]))
+                if (http_address_text_is_public(refused[i]))
                         fail_msg("%s passed", refused[i]);
         }
         for (size_t i = 0; i < ARRAY_LENGTH(allowed); i++) {
-                if (!address_text_is_public(allowed[i]))
+                if (!http_address_text_is_public(allowed[i]))
                         fail_msg("%s refused", allowed[i]);
         }
 }

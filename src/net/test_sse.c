@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clang-format off */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h> /* wants the three above */
-/* clang-format on */
 #include <string.h>
 
 #include "net/sse.h"
+
+#include <cmocka.h>
 
 enum { EVENT_MAX = 256 };
 
