@@ -28,7 +28,8 @@ struct llm_message {
         const char *content;
 };
 
-/* Who answers, with what credentials. Empty or NULL base_url: the provider's own. */
+/* Who answers, with what credentials. Empty or NULL base_url: the provider's own. A base URL is set
+ * by an administrator and may be a private address. */
 struct llm_target {
         const char *provider; /* "local", "gemini", "openai" */
         const char *model;    /* "" : the provider's default */
@@ -45,10 +46,10 @@ struct llm_request {
         const char *question; /* the user's own words, for `local` */
         const struct llm_passage *passages;
         size_t passage_count;
-        double temperature;    /* < 0: not sent */
-        int64_t max_tokens;    /* 0: not sent */
+        double temperature; /* < 0: not sent */
+        int64_t max_tokens; /* 0: not sent */
         bool json_output;
-        unsigned timeout_ms;   /* whole call with retries; 0: 10 min */
+        unsigned timeout_ms; /* whole call with retries; 0: 10 min */
         const struct trace *trace;
 };
 
@@ -59,29 +60,36 @@ struct llm_usage {
         double time_to_first_token_ms; /* < 0: no token came */
 };
 
-/* Valid during `done` only. `text` is the whole answer. */
+/* Valid during `done` only. `text` is the whole answer; of a failed call what had come, with the
+ * tokens it used. */
 struct llm_result {
         const char *text;
         const char *model;         /* the one that answered */
         const char *finish_reason; /* "stop", "length" or the provider's word */
         struct llm_usage usage;
-        json_t *citations; /* array of {document_id,chunk_id,filename,page,start,end,quote} or {url,title,quote} */
+        /* Array of {document_id,chunk_id,filename,page,start,end,quote} or {url,title,quote}: the
+         * k-th distinct marker [n] of the text is the k-th citation. Borrowed. */
+        json_t *citations;
 };
 
 struct llm_handlers {
-        void (*token)(const char *text, size_t length, void *arg); /* may be NULL */
+        /* NULL: the answer is not streamed, and has no time to first token. */
+        void (*token)(const char *text, size_t length, void *arg);
         /* Once, last; `err` is NULL on success. `retryable`: a later attempt may succeed. */
-        void (*done)(const struct llm_result *result, const struct error *err, bool retryable, void *arg);
+        void (*done)(const struct llm_result *result, const struct error *err, bool retryable,
+                     void *arg);
 };
 
 struct llm_options {
         struct http_client *client;
-        struct pool *pool;         /* for the local engine */
-        const char *price_file;    /* NULL: the embedded table */
+        struct pool *pool;                             /* for the local engine */
+        const char *price_file;                        /* NULL: the embedded table */
         const char *gemini_base_url, *openai_base_url; /* defaults, may be NULL */
+        unsigned retry_base_ms; /* wait before the first retry, doubled for each further; 0: 500 */
 };
 
-enum status llm_new(const struct llm_options *options, struct llm **ret, struct error *err) MUST_USE;
+enum status llm_new(const struct llm_options *options, struct llm **ret,
+                    struct error *err) MUST_USE;
 struct llm *llm_free(struct llm *llm);
 
 /* True for a known provider; *ret_needs_key tells whether it works without a key. */
@@ -96,11 +104,10 @@ void llm_cancel(struct llm_call *call);
 enum llm_embed_kind { LLM_EMBED_DOCUMENT, LLM_EMBED_QUERY };
 
 /* Embeds `count` texts, in batches within the provider's limits, and waits; any thread but the
- * client's. *ret is count x dims floats, each vector of unit length, below ctx. `cancelled` (may be
- * NULL) is polled between batches. */
+ * client's. *ret is count x dims floats, each vector of unit length, below ctx. */
 enum status llm_embed(struct llm *llm, const void *ctx, const struct llm_target *target,
-                      enum llm_embed_kind kind, const char *const *texts, size_t count,
-                      float **ret, size_t *ret_dims, struct error *err) MUST_USE;
+                      enum llm_embed_kind kind, const char *const *texts, size_t count, float **ret,
+                      size_t *ret_dims, struct error *err) MUST_USE;
 
 /* Asks the provider whether key and model work, with a call that costs nothing; waits. */
 enum status llm_check(struct llm *llm, const struct llm_target *target, struct error *err) MUST_USE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Price table: US dollars per million tokens by provider and model prefix, from an editable JSON
  * file: {"updated":"2026-11-01","prices":[{"provider":"gemini","model":"gemini-3.8-flash",
- * "input":0.3,"output":2.5}]}. The longest matching prefix wins; unknown models cost 0. */
+ * "input":0.3,"output":2.5}]}. The longest prefix that ends at a word of the model id wins ("gpt-5"
+ * covers "gpt-5-2026-01-01", not "gpt-5.4"); unknown models cost 0. */
 #pragma once
 
 #include "base/json.h"
