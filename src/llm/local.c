@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The local engine as a provider: works on a pool thread, gives its text word by word. */
+#include "llm/local.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "llm/llm_internal.h"
+
+/* Bytes up to the end of the next word and the space behind it. */
+static size_t next_token(const char *text)
+{
+        size_t length = strcspn(text, " \n");
+
+        return length + strspn(text + length, " \n");
+}
+
+static void tell(struct llm_call *call, const char *text, size_t length)
+{
+        if (!call->handlers.token)
+                return;
+        if (!call->first_token_us)
+                call->first_token_us = clock_monotonic_us();
+        call->handlers.token(text, length, call->arg);
+}
+
+static void give(struct llm_call *call, const char *text)
+{
+        while (*text && !atomic_load(&call->cancelled)) {
+                size_t length = next_token(text);
+
+                tell(call, text, length);
+                text += length;
+        }
+}
+
+/* A node that asked for JSON gets an object, so that what follows can read it. */
+static void wrap_json(struct buffer *text)
+{
+        SCOPED_MEM char *plain = mem_strdup(NULL, buffer_string(text));
+
+        buffer_clear(text);
+        buffer_text(text, "{\"answer\":");
+        buffer_json(text, plain);
+        buffer_text(text, ",\"engine\":\"local extractive\"}");
+}
+
+static void run(void *arg)
+{
+        struct llm_call *call = arg;
+        struct answer *answer = &call->answer;
+
+        if (!atomic_load(&call->cancelled)) {
+                local_answer(call->question, call->passages, call->passage_count, &answer->text,
+                             &call->citations);
+                if (call->json_output)
+                        wrap_json(&answer->text);
+                give(call, buffer_string(&answer->text));
+        }
+        memcpy(answer->finish, "stop", sizeof("stop"));
+        if (atomic_load(&call->cancelled))
+                error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
+        llm_call_finish(call, call->refusal.error.status ? &call->refusal : NULL);
+}
+
+static const char *question_of(const struct llm_request *request)
+{
+        if (request->question && *request->question)
+                return request->question;
+        return request->message_count ? request->messages[request->message_count - 1].content : "";
+}
+
+void local_chat(struct llm_call *call, const struct llm_request *request)
+{
+        call->question = mem_strdup(call, question_of(request));
+        call->prompt_tokens = llm_tokens_estimate(call->question, strlen(call->question));
+        for (size_t i = 0; i < call->passage_count; i++)
+                call->prompt_tokens +=
+                        llm_tokens_estimate(call->passages[i].text, strlen(call->passages[i].text));
+        pool_continue(call->llm->pool, run, call);
+}
