@@ -268,10 +268,10 @@ static struct reply send(struct request *req)
 {
         static const struct engine_callbacks callbacks = {on_started, on_finished};
         struct message_body body = {0};
-        struct llm_message *history;
+        struct llm_message *history = NULL;
         struct error err = ERROR_INIT;
         const char *workflow_id;
-        size_t count;
+        size_t count = 0;
         int64_t version;
 
         if (id_param(req, "workflow_id", &workflow_id, &err) ||
