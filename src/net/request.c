@@ -77,16 +77,22 @@ static void keep_json(struct request *req, json_t *json)
         talloc_set_destructor(kept, kept_json_free);
 }
 
-enum status request_fields(struct request *req, const struct field *fields, void *out,
-                           struct error *err)
+enum status request_json(struct request *req, json_t **ret, struct error *err)
 {
         const char *content_type = request_header(req, "Content-Type");
-        json_t *body;
 
         if (!content_type || !is_json(content_type))
                 return error_set(err, STATUS_UNSUPPORTED_TYPE,
                                  "The body must be JSON with Content-Type: application/json");
-        if (json_read(req->body, req->body_length, &body, err))
+        return json_read(req->body, req->body_length, ret, err);
+}
+
+enum status request_fields(struct request *req, const struct field *fields, void *out,
+                           struct error *err)
+{
+        json_t *body;
+
+        if (request_json(req, &body, err))
                 return err->status;
         keep_json(req, body);
         return fields_read(req->ctx, body, fields, "", out, request_problems(req), err);
