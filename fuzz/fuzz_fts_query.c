@@ -51,9 +51,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
         SCOPED_MEM void *ctx = mem_root();
         char *text = mem_strndup(ctx, (const char *)data, size);
-        char *query = text_query_new(ctx, text, "01-92");
+        struct text_query *query = text_query_new(ctx, text, "01-92");
+        bool lead[TEXT_QUERY_TERMS_MAX];
 
-        if (query)
-                run(query, text);
+        if (!query)
+                return 0;
+        for (size_t i = 0; i < text_query_count(query); i++) {
+                lead[i] = i == 0 || (size >> (i & 7) & 1);
+                run(text_query_term(query, i), text);
+        }
+        run(text_query_any(query), text);
+        run(text_query_led(query, lead), text);
         return 0;
 }

@@ -12,7 +12,7 @@
 
 #include "base/buffer.h"
 
-enum { TERMS_MAX = 64, WORD_BYTES_MAX = 128, PHRASE_BYTES_MAX = 512, QUERY_BYTES_MAX = 64 * 1024 };
+enum { WORD_BYTES_MAX = 128, PHRASE_BYTES_MAX = 512, QUERY_BYTES_MAX = 256 * 1024 };
 
 struct term {
         const char *text; /* into what was typed */
@@ -20,10 +20,11 @@ struct term {
         bool common;
 };
 
-struct terms {
-        struct term items[TERMS_MAX];
+struct text_query {
+        struct term items[TEXT_QUERY_TERMS_MAX];
         size_t count;
         bool any_rare;
+        const char *scope;
 };
 
 /* Sorted. */
@@ -52,22 +53,22 @@ static bool is_common(const char *text, size_t length)
                        compare_word) != NULL;
 }
 
-static bool has_term(const struct terms *terms, const char *text, size_t length)
+static bool has_term(const struct text_query *query, const char *text, size_t length)
 {
-        for (size_t i = 0; i < terms->count; i++) {
-                if (terms->items[i].length == length &&
-                    strncasecmp(terms->items[i].text, text, length) == 0)
+        for (size_t i = 0; i < query->count; i++) {
+                if (query->items[i].length == length &&
+                    strncasecmp(query->items[i].text, text, length) == 0)
                         return true;
         }
         return false;
 }
 
-static void terms_add(struct terms *terms, const char *text, size_t length, bool common)
+static void terms_add(struct text_query *query, const char *text, size_t length, bool common)
 {
-        if (terms->count == TERMS_MAX || has_term(terms, text, length))
+        if (query->count == TEXT_QUERY_TERMS_MAX || has_term(query, text, length))
                 return;
-        terms->items[terms->count++] = (struct term){text, length, common};
-        terms->any_rare |= !common;
+        query->items[query->count++] = (struct term){text, length, common};
+        query->any_rare |= !common;
 }
 
 /* --- Characters -------------------------------------------------------------------------------*/
@@ -135,18 +136,18 @@ static size_t phrase_length(const char *text)
         return length <= PHRASE_BYTES_MAX && has_letter(text + 1, length) ? length : 0;
 }
 
-static void collect(struct terms *terms, const char *text)
+static void collect(struct text_query *query, const char *text)
 {
-        while (*text && terms->count < TERMS_MAX) {
+        while (*text && query->count < TEXT_QUERY_TERMS_MAX) {
                 size_t length = *text == '"' ? phrase_length(text) : 0;
                 bool word, letter;
 
                 if (length) {
-                        terms_add(terms, text + 1, length, /* common= */ false);
+                        terms_add(query, text + 1, length, /* common= */ false);
                         text += length + 2;
                 } else if ((length = word_length(text))) {
                         if (length <= WORD_BYTES_MAX && has_letter(text, length))
-                                terms_add(terms, text, length, is_common(text, length));
+                                terms_add(query, text, length, is_common(text, length));
                         text += length;
                 } else {
                         text += character(text, &word, &letter);
@@ -154,44 +155,100 @@ static void collect(struct terms *terms, const char *text)
         }
 }
 
-/* Hyphens out: one word of the index. */
-static void append_scope(struct buffer *out, const char *scope)
+/* Common words stay only if they are all there is. */
+static void drop_common(struct text_query *query)
 {
-        buffer_text(out, " AND scope : \"");
-        for (; *scope; scope++) {
-                if (isalnum((unsigned char)*scope))
-                        buffer_char(out, *scope);
+        size_t kept = 0;
+
+        if (!query->any_rare)
+                return;
+        for (size_t i = 0; i < query->count; i++) {
+                if (!query->items[i].common)
+                        query->items[kept++] = query->items[i];
         }
+        query->count = kept;
+}
+
+struct text_query *text_query_new(const void *ctx, const char *text, const char *scope)
+{
+        struct text_query *query = mem_new(ctx, struct text_query);
+
+        query->scope = scope;
+        collect(query, text);
+        drop_common(query);
+        return query->count ? query : mem_free(query);
+}
+
+size_t text_query_count(const struct text_query *query)
+{
+        return query->count;
+}
+
+/* --- Expressions ------------------------------------------------------------------------------*/
+static void append_term(struct buffer *out, const struct term *term)
+{
+        if (out->data[out->length - 1] != '(')
+                buffer_text(out, " OR ");
+        buffer_char(out, '"');
+        buffer_append(out, term->text, term->length);
         buffer_char(out, '"');
 }
 
-static void append_terms(struct buffer *out, const struct terms *terms)
+static struct buffer expression_begin(const struct text_query *query)
 {
-        const char *between = "";
+        struct buffer out = BUFFER_INIT(query, QUERY_BYTES_MAX);
 
-        for (size_t i = 0; i < terms->count; i++) {
-                if (terms->items[i].common && terms->any_rare)
-                        continue;
-                buffer_text(out, between);
-                buffer_char(out, '"');
-                buffer_append(out, terms->items[i].text, terms->items[i].length);
-                buffer_char(out, '"');
-                between = " OR ";
-        }
+        buffer_text(&out, "{content heading} : (");
+        return out;
 }
 
-char *text_query_new(const void *ctx, const char *text, const char *scope)
+/* Hyphens out: one word of the index. */
+static char *expression_end(struct buffer *out, const struct text_query *query)
 {
-        struct buffer out = BUFFER_INIT(ctx, QUERY_BYTES_MAX);
-        struct terms terms = {.count = 0};
+        buffer_char(out, ')');
+        if (query->scope) {
+                buffer_text(out, " AND scope : \"");
+                for (const char *c = query->scope; *c; c++) {
+                        if (isalnum((unsigned char)*c))
+                                buffer_char(out, *c);
+                }
+                buffer_char(out, '"');
+        }
+        return out->data;
+}
 
-        collect(&terms, text);
-        if (!terms.count)
-                return NULL;
-        buffer_text(&out, "{content heading} : (");
-        append_terms(&out, &terms);
+char *text_query_any(const struct text_query *query)
+{
+        struct buffer out = expression_begin(query);
+
+        for (size_t i = 0; i < query->count; i++)
+                append_term(&out, &query->items[i]);
+        return expression_end(&out, query);
+}
+
+char *text_query_term(const struct text_query *query, size_t term)
+{
+        struct buffer out = expression_begin(query);
+
+        append_term(&out, &query->items[term]);
+        return expression_end(&out, query);
+}
+
+char *text_query_led(const struct text_query *query, const bool lead[TEXT_QUERY_TERMS_MAX])
+{
+        struct buffer out = expression_begin(query);
+
+        buffer_char(&out, '(');
+        for (size_t i = 0; i < query->count; i++) {
+                if (lead[i])
+                        append_term(&out, &query->items[i]);
+        }
+        buffer_text(&out, ") AND (");
+        for (size_t i = 0; i < query->count; i++) {
+                append_term(&out, &query->items[i]);
+                if (!lead[i])
+                        append_term(&out, &query->items[i]);
+        }
         buffer_char(&out, ')');
-        if (scope)
-                append_scope(&out, scope);
-        return out.data;
+        return expression_end(&out, query);
 }
