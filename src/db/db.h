@@ -75,7 +75,8 @@ struct db_args {
 };
 #define DB_ARGS(...)                                                                               \
         ((struct db_args){(const struct db_value[]){__VA_ARGS__},                                  \
-                          sizeof((const struct db_value[]){__VA_ARGS__}) / sizeof(struct db_value)})
+                          sizeof((const struct db_value[]){__VA_ARGS__}) /                         \
+                                  sizeof(struct db_value)})
 #define DB_NO_ARGS ((struct db_args){NULL, 0})
 
 /* Runs a statement without rows. *ret_changed (may be NULL): rows changed. A broken unique

@@ -276,7 +276,7 @@ static void *mixed_thread(void *arg)
 
                 mixed->failures += db_write(mixed->db, insert_item, &insert, &err) != STATUS_OK;
                 mixed->failures += db_read(mixed->db, read_number, &number, &err) != STATUS_OK;
-                mixed->failures += number.value < 2 * (i + 1);
+                mixed->failures += number.value < 2LL * (i + 1);
         }
         return NULL;
 }

@@ -8,8 +8,8 @@ struct chat_message {
         char *id, *workflow_id, *user_id;
         char *role; /* "user" or "assistant" */
         char *content;
-        char *citations; /* JSON array text */
-        char *status;    /* "complete", "failed" or "pending" (the answer is being written) */
+        char *citations;    /* JSON array text */
+        char *status;       /* "complete", "failed" or "pending" (the answer is being written) */
         char *execution_id; /* NULL on user messages whose run never began */
         int64_t created_at;
 };

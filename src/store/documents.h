@@ -8,8 +8,8 @@ struct document {
         char *id, *owner_id, *workflow_id;
         char *filename, *content_type, *sha256;
         int64_t file_size;
-        char *status; /* queued extracting chunking embedding ready failed */
-        char *error;  /* why it failed, plain words */
+        char *status;    /* queued extracting chunking embedding ready failed */
+        char *error;     /* why it failed, plain words */
         double progress; /* 0..1 of the whole processing */
         int64_t page_count, chunk_count;
         int64_t created_at, updated_at;
@@ -39,9 +39,9 @@ enum status store_delete_document(struct store *store, const char *owner_id, con
 struct chunk {
         char *id, *document_id;
         int64_t ordinal;
-        char *content;  /* a byte range of the extracted text */
-        char *heading;  /* path of headings, "" if none; searched with the content */
-        int64_t page;   /* 0: the format has no pages */
+        char *content;      /* a byte range of the extracted text */
+        char *heading;      /* path of headings, "" if none; searched with the content */
+        int64_t page;       /* 0: the format has no pages */
         int64_t start, end; /* byte offsets in the extracted text */
         /* Filled by reads: */
         char *filename;
@@ -71,9 +71,9 @@ struct document_set {
 
 /* BM25 over content and headings, best first, score > 0. `text` is what a person typed: any
  * characters are safe, words are OR-ed, "quoted phrases" hold together. */
-enum status store_search_chunks(struct store *store, const void *ctx, const struct document_set *set,
-                                const char *text, size_t limit, struct chunk **ret,
-                                size_t *ret_count, struct error *err) MUST_USE;
+enum status store_search_chunks(struct store *store, const void *ctx,
+                                const struct document_set *set, const char *text, size_t limit,
+                                struct chunk **ret, size_t *ret_count, struct error *err) MUST_USE;
 /* True if the set has any chunk, and whether any document of the workflow is still processing. */
 enum status store_set_state(struct store *store, const struct document_set *set, bool *ret_any,
                             bool *ret_processing, struct error *err) MUST_USE;

@@ -13,7 +13,7 @@ struct execution {
         int64_t workflow_version;
         char *status; /* queued running completed failed cancelled */
         char *user_input;
-        char *context; /* JSON object given by the caller */
+        char *context;                /* JSON object given by the caller */
         char *output, *error, *usage; /* JSON */
         int64_t created_at, started_at, finished_at;
 };
@@ -44,7 +44,8 @@ struct idempotency {
 /* Borrowed by the write until done is called. Any part may be absent (NULL, count 0). */
 struct execution_commit {
         const struct execution *insert; /* new row */
-        struct idempotency *idempotency; /* with insert: an existing key turns the write into a no-op */
+        struct idempotency
+                *idempotency; /* with insert: an existing key turns the write into a no-op */
         const struct execution *update; /* status, output, error, usage, started_at, finished_at */
         const char *lease_owner;        /* with insert or update to running: who runs it */
         const char *execution_id;       /* of steps and events */
@@ -72,8 +73,9 @@ enum status store_list_executions(struct store *store, const void *ctx, const ch
                                   struct execution **ret, size_t *ret_count,
                                   struct error *err) MUST_USE;
 /* Executions that are queued or running, oldest first: what a start after a crash takes up. */
-enum status store_unfinished_executions(struct store *store, const void *ctx, struct execution **ret,
-                                        size_t *ret_count, struct error *err) MUST_USE;
+enum status store_unfinished_executions(struct store *store, const void *ctx,
+                                        struct execution **ret, size_t *ret_count,
+                                        struct error *err) MUST_USE;
 /* Batches of a workflow (or of one execution when not NULL) with last_seq > after, in order, at
  * most `limit`. */
 enum status store_get_events(struct store *store, const void *ctx, const char *workflow_id,

@@ -424,7 +424,8 @@ static void pruning_takes_finished_old_ones_in_slices(void **state)
         for (int i = 0; i < 5; i++)
                 rows[i] = insert(fixture, &fixture->alices);
         for (int i = 0; i < 4; i++)
-                assert_int_equal(finish(fixture, &rows[i], "completed", now + 1000 * i), STATUS_OK);
+                assert_int_equal(finish(fixture, &rows[i], "completed", now + 1000LL * i),
+                                 STATUS_OK);
         assert_int_equal(prune(fixture, now - 1000, 10), 0);
         /* Created before, but the last two finish later, and one never. */
         assert_int_equal(prune(fixture, now + 1500, 1), 1);

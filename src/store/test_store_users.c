@@ -163,7 +163,7 @@ static void tokens_rotate_inside_their_family(void **state)
         assert_string_equal(fresh.family_id, "f1");
         assert_int_equal(rotate(fixture, "h2", "h3", now, &fresh), STATUS_OK);
         assert_int_equal(rotate(fixture, "unknown", "h4", now, &fresh), STATUS_UNAUTHENTICATED);
-        assert_int_equal(rotate(fixture, "h3", "h5", now + 2 * HOUR_MS, &fresh),
+        assert_int_equal(rotate(fixture, "h3", "h5", now + 2LL * HOUR_MS, &fresh),
                          STATUS_UNAUTHENTICATED);
         assert_int_equal(rotate(fixture, "h3", "h5", now, &fresh), STATUS_OK);
 }

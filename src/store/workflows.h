@@ -13,7 +13,7 @@ struct workflow {
 
 /* A row of the list: no graph, but what ran last. */
 struct workflow_summary {
-        struct workflow workflow; /* graph is NULL */
+        struct workflow workflow;              /* graph is NULL */
         char *last_execution_id, *last_status; /* NULL if it never ran */
         int64_t last_finished_at;
 };
@@ -27,8 +27,8 @@ enum status store_get_workflow(struct store *store, const void *ctx, const char 
 enum status store_check_workflow(struct store *store, const char *owner_id, const char *id,
                                  int64_t *ret_version, struct error *err) MUST_USE;
 enum status store_list_workflows(struct store *store, const void *ctx, const char *owner_id,
-                                 struct page *page, struct workflow_summary **ret, size_t *ret_count,
-                                 struct error *err) MUST_USE;
+                                 struct page *page, struct workflow_summary **ret,
+                                 size_t *ret_count, struct error *err) MUST_USE;
 /* Saves name, description and graph as a new version. `expected_version` > 0 and not the current
  * one: STATUS_CONFLICT. Fills version and updated_at. */
 enum status store_update_workflow(struct store *store, struct workflow *workflow,
