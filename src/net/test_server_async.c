@@ -121,9 +121,8 @@ static struct reply block(struct request *req)
 
 static struct reply trace_text(struct request *req)
 {
-        const char *text =
-                mem_printf(req->ctx, "%s %s %d", req->trace.trace_id, req->trace.request_id,
-                           trace_current() == &req->trace);
+        const char *text = mem_printf(req->ctx, "%s %s %d", req->trace.trace_id,
+                                      req->trace.request_id, trace_current() == &req->trace);
 
         return reply_text(req, 200, "text/plain", text, strlen(text));
 }
@@ -149,7 +148,8 @@ static struct server *start(unsigned workers, size_t queue_max)
 
         gate.count = gate.blocked = 0;
         gate.open = false;
-        return test_server(&(struct server_options){.workers = workers, .queue_max = queue_max}, tables);
+        return test_server(&(struct server_options){.workers = workers, .queue_max = queue_max},
+                           tables);
 }
 
 static int set_up(void **state)
@@ -182,12 +182,14 @@ static void later_answers_arrive(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
         struct server *server = start(0, 0);
-        static const char *const paths[] = {"/elsewhere", "/elsewhere-inline", "/first", "/first-inline"};
+        static const char *const paths[] = {"/elsewhere", "/elsewhere-inline", "/first",
+                                            "/first-inline"};
 
         (void)state;
         for (size_t i = 0; i < 200; i++) {
-                struct answer answer = test_ask(ctx, server_port(server), "GET %s HTTP/1.1\r\n" HOST "\r\n",
-                                                paths[i % ARRAY_LENGTH(paths)]);
+                struct answer answer =
+                        test_ask(ctx, server_port(server), "GET %s HTTP/1.1\r\n" HOST "\r\n",
+                                 paths[i % ARRAY_LENGTH(paths)]);
 
                 assert_int_equal(answer.status, 200);
                 assert_string_equal(answer.body, "later");
@@ -243,7 +245,8 @@ static void clients_may_leave_before_the_finish(void **state)
         }
         finish_held();
         wait_until(&gate.live, 0);
-        struct answer answer = test_ask(ctx, server_port(server), "GET /pool HTTP/1.1\r\n" HOST "\r\n");
+        struct answer answer =
+                test_ask(ctx, server_port(server), "GET /pool HTTP/1.1\r\n" HOST "\r\n");
 
         assert_string_equal(answer.body, "hello");
         server_stop(server, 1000);
@@ -324,7 +327,8 @@ static void a_full_queue_is_503(void **state)
         test_print(queued, "GET /block HTTP/1.1\r\n" HOST "\r\n");
         while (server_queue_depth(server) == 0)
                 sched_yield();
-        struct answer answer = test_ask(ctx, server_port(server), "GET /pool HTTP/1.1\r\n" HOST "\r\n");
+        struct answer answer =
+                test_ask(ctx, server_port(server), "GET /pool HTTP/1.1\r\n" HOST "\r\n");
 
         test_problem(&answer, 503, "busy");
         assert_string_equal(test_header(ctx, &answer, "Retry-After"), "1");
@@ -415,11 +419,12 @@ static void traces_are_joined_and_current(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
-                struct answer answer = test_ask(
-                        ctx, server_port(server),
-                        "GET %s HTTP/1.1\r\n" HOST
-                        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n",
-                        paths[i]);
+                struct answer answer =
+                        test_ask(ctx, server_port(server),
+                                 "GET %s HTTP/1.1\r\n" HOST
+                                 "traceparent: "
+                                 "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n",
+                                 paths[i]);
                 const char *wanted = mem_printf(ctx, "0af7651916cd43dd8448eb211c80319c %s 1",
                                                 test_header(ctx, &answer, "X-Request-ID"));
 

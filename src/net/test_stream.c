@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Server-sent events: delivery, heartbeat, slow and leaving clients, the stop. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,7 +21,7 @@ static struct {
         pthread_cond_t changed;
         struct stream *streams[MANY];
         size_t opened, closed;
-        bool release_in_closed;
+        atomic_bool release_in_closed;
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static void opened(struct stream *stream, void *arg)

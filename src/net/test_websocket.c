@@ -14,7 +14,8 @@
 #include "net/websocket.h"
 
 #define SHAKE                                                                                      \
-        "GET /ws HTTP/1.1\r\nHost: me:1\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"  \
+        "GET /ws HTTP/1.1\r\nHost: me:1\r\nUpgrade: websocket\r\nConnection: keep-alive, "         \
+        "Upgrade\r\n"                                                                              \
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 enum { MANY = 2000, QUEUE_MAX = 256 * 1024, MESSAGE_MAX = 64 * 1024 };
@@ -95,7 +96,8 @@ static int set_up(void **state)
 
         seen.opened = seen.closed = 0;
         *state = test_server(
-                &(struct server_options){.allowed_origins = origins, .connections_max = MANY + 100}, tables);
+                &(struct server_options){.allowed_origins = origins, .connections_max = MANY + 100},
+                tables);
         return 0;
 }
 
@@ -276,8 +278,9 @@ static void wrong_handshakes_are_refused(void **state)
 
                 test_problem(&answer, wrong[i].status, "");
                 if (answer.status == 426)
-                        assert_string_equal(test_header(ctx, &answer, "Sec-WebSocket-Version"), "13");
-                assert_int_equal(seen.closed, i + 1);
+                        assert_string_equal(test_header(ctx, &answer, "Sec-WebSocket-Version"),
+                                            "13");
+                assert_true(wait_for(&seen.closed, i + 1, 5));
                 assert_true(seen.never_opened);
         }
         assert_int_equal(seen.opened, 0);
@@ -323,8 +326,8 @@ static void messages_are_echoed(void **state)
 
 static void masks_are_undone(void **state)
 {
-        static const unsigned char frame[] = {FIN | TEXT, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f,
-                                              0x9f,       0x4d, 0x51, 0x58};
+        static const unsigned char frame[] = {FIN | TEXT, 0x85, 0x37, 0xfa, 0x21, 0x3d,
+                                              0x7f,       0x9f, 0x4d, 0x51, 0x58};
         int fd = shake(*state);
 
         for (size_t i = 0; i < sizeof(frame); i++)
@@ -359,23 +362,23 @@ static void broken_frames_close_with_their_code(void **state)
                 unsigned code;
         } broken[] = {
 #define BYTES(text) text, sizeof(text) - 1
-                {BYTES("\x81\x01x"), 1002},                                 /* not masked */
-                {BYTES("\xC1\x81\0\0\0\0x"), 1002},                         /* RSV1 */
-                {BYTES("\x83\x80\0\0\0\0"), 1002},                          /* opcode 3 */
-                {BYTES("\x8B\x80\0\0\0\0"), 1002},                          /* opcode 11 */
-                {BYTES("\x80\x81\0\0\0\0x"), 1002},                         /* continues nothing */
-                {BYTES("\x01\x81\0\0\0\0x\x81\x81\0\0\0\0y"), 1002},        /* text within text */
-                {BYTES("\x09\x80\0\0\0\0"), 1002},                          /* fragmented ping */
-                {BYTES("\x89\xFE\0\x80\0\0\0\0"), 1002},                    /* long ping */
-                {BYTES("\x81\xFE\0\x05\0\0\0\0hello"), 1002},               /* length not minimal */
-                {BYTES("\x81\xFF\x80\0\0\0\0\0\0\0\0\0\0\0"), 1002},        /* negative length */
-                {BYTES("\x88\x81\0\0\0\0x"), 1002},                         /* close of one byte */
-                {BYTES("\x88\x82\0\0\0\0\x03\xED"), 1002},                  /* close code 1005 */
-                {BYTES("\x81\x82\0\0\0\0\xC3\x28"), 1007},                  /* not UTF-8 */
-                {BYTES("\x81\x81\0\0\0\0\xC3"), 1007},                      /* half a character */
-                {BYTES("\x88\x84\0\0\0\0\x03\xE8\xFF\xFF"), 1007},          /* reason not UTF-8 */
-                {BYTES("\x81\xFF\0\0\0\0\0\x02\0\0\0\0\0\0"), 1009},        /* too large */
-                {BYTES("\x82\x81\0\0\0\0x"), 1003},                         /* binary */
+                {BYTES("\x81\x01x"), 1002},                          /* not masked */
+                {BYTES("\xC1\x81\0\0\0\0x"), 1002},                  /* RSV1 */
+                {BYTES("\x83\x80\0\0\0\0"), 1002},                   /* opcode 3 */
+                {BYTES("\x8B\x80\0\0\0\0"), 1002},                   /* opcode 11 */
+                {BYTES("\x80\x81\0\0\0\0x"), 1002},                  /* continues nothing */
+                {BYTES("\x01\x81\0\0\0\0x\x81\x81\0\0\0\0y"), 1002}, /* text within text */
+                {BYTES("\x09\x80\0\0\0\0"), 1002},                   /* fragmented ping */
+                {BYTES("\x89\xFE\0\x80\0\0\0\0"), 1002},             /* long ping */
+                {BYTES("\x81\xFE\0\x05\0\0\0\0hello"), 1002},        /* length not minimal */
+                {BYTES("\x81\xFF\x80\0\0\0\0\0\0\0\0\0\0\0"), 1002}, /* negative length */
+                {BYTES("\x88\x81\0\0\0\0x"), 1002},                  /* close of one byte */
+                {BYTES("\x88\x82\0\0\0\0\x03\xED"), 1002},           /* close code 1005 */
+                {BYTES("\x81\x82\0\0\0\0\xC3\x28"), 1007},           /* not UTF-8 */
+                {BYTES("\x81\x81\0\0\0\0\xC3"), 1007},               /* half a character */
+                {BYTES("\x88\x84\0\0\0\0\x03\xE8\xFF\xFF"), 1007},   /* reason not UTF-8 */
+                {BYTES("\x81\xFF\0\0\0\0\0\x02\0\0\0\0\0\0"), 1009}, /* too large */
+                {BYTES("\x82\x81\0\0\0\0x"), 1003},                  /* binary */
         };
 
         for (size_t i = 0; i < ARRAY_LENGTH(broken); i++) {
@@ -434,6 +437,7 @@ static void the_server_closes_after_what_is_queued(void **state)
         expect_text(fd, "bye");
         expect_close(fd, 4000);
         /* Nothing sent after the close matters any more. */
+        assert_true(wait_for(&seen.opened, 1, 5));
         websocket_send(seen.all[0], "late", 4);
         send_frame(fd, FIN | CLOSE, "\x0F\xA0", 2);
         assert_true(test_closes(fd, 2000));
