@@ -136,6 +136,13 @@ static void read_html(struct buffer *out, const char *html, size_t length)
         gumbo_destroy_output(&options, tree);
 }
 
+size_t websearch_cut(const struct buffer *line, size_t max)
+{
+        size_t length = utf8_floor(buffer_string(line), line->length, max);
+
+        return length > 0 && line->data[length - 1] == ' ' ? length - 1 : length;
+}
+
 char *websearch_plain_text(const void *ctx, const char *html, size_t max)
 {
         size_t length = strlen(html);
@@ -151,6 +158,5 @@ char *websearch_plain_text(const void *ctx, const char *html, size_t max)
         else
                 buffer_append(&text, html, length);
         websearch_squeeze(&line, buffer_string(&text), text.length);
-        return mem_strndup(ctx, buffer_string(&line),
-                           utf8_floor(buffer_string(&line), line.length, max));
+        return mem_strndup(ctx, buffer_string(&line), websearch_cut(&line, max));
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "websearch/websearch_internal.h"
 
 struct wording {
@@ -56,12 +55,19 @@ static const struct wording wordings[] = {
                           "%1$s answered with more than 2 MiB: check its address"},
 };
 
-/* `text` begins with `secret` as a word of its own; then its length. */
-static size_t hidden(const char *text, const char *at, const char *secret)
+static size_t key_at(const char *at, const struct question *question)
 {
-        size_t length = secret ? strlen(secret) : 0;
+        size_t length = question->api_key ? strlen(question->api_key) : 0;
 
-        if (length == 0 || strncmp(at, secret, length) != 0)
+        return length && strncmp(at, question->api_key, length) == 0 ? length : 0;
+}
+
+/* As words of their own: a query "a" must not blot out every a. */
+static size_t query_at(const char *text, const char *at, const char *query)
+{
+        size_t length = strlen(query);
+
+        if (strncmp(at, query, length) != 0)
                 return 0;
         if ((at > text && isalnum((unsigned char)at[-1])) || isalnum((unsigned char)at[length]))
                 return 0;
@@ -77,17 +83,17 @@ static void keep_detail(struct refusal *refusal, const struct question *question
         struct buffer out = BUFFER_INIT(ctx, WEBSEARCH_DETAIL_MAX * 2);
 
         for (const char *at = text; *at;) {
-                size_t length = hidden(text, at, question->api_key);
+                size_t length = key_at(at, question);
 
                 if (length == 0)
-                        length = hidden(text, at, question->query);
+                        length = query_at(text, at, question->query);
                 if (length > 0)
                         buffer_text(&out, "***");
                 else
                         buffer_char(&out, *at);
                 at += length ? length : 1;
         }
-        size_t kept = utf8_floor(buffer_string(&out), out.length, WEBSEARCH_DETAIL_MAX - 1);
+        size_t kept = websearch_cut(&out, WEBSEARCH_DETAIL_MAX - 1);
 
         memcpy(refusal->detail, buffer_string(&out), kept);
         refusal->detail[kept] = '\0';

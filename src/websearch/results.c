@@ -54,6 +54,17 @@ static char *encode(const void *ctx, const char *address)
         return out.overflow ? NULL : out.data;
 }
 
+/* libcurl lets more stand in a name than names have. */
+static bool is_name(const char *host)
+{
+        const char *at = host;
+
+        while (isalnum((unsigned char)*at) || (unsigned char)*at >= 0x80 ||
+               (*at && strchr("-._:[]", *at)))
+                at++;
+        return *host && !*at && utf8_valid(host, strlen(host));
+}
+
 static bool is_web(CURLU *url, const void *ctx, char **ret_host)
 {
         char *scheme = NULL, *host = NULL;
@@ -62,7 +73,7 @@ static bool is_web(CURLU *url, const void *ctx, char **ret_host)
         if (curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
             curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK)
                 web = (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
-                      utf8_valid(host, strlen(host));
+                      is_name(host);
         *ret_host = mem_strdup(ctx, host);
         curl_free(scheme);
         curl_free(host);

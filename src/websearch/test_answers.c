@@ -249,6 +249,7 @@ static void makes_text_plain(void **state)
                 assert_string_equal(websearch_plain_text(*state, cases[i][0], 1000), cases[i][1]);
         assert_string_equal(websearch_plain_text(*state, "né née", 2), "n");
         assert_string_equal(websearch_plain_text(*state, "n&eacute;", 3), "né");
+        assert_string_equal(websearch_plain_text(*state, "one two", 4), "one");
 }
 
 /* Work and depth are bounded, whatever is in the text. */
@@ -392,6 +393,10 @@ static void drops_links_that_are_no_web_addresses(void **state)
                 "https://a.example/\n",
                 "https://a.example:99999/",
                 " https://a.example/",
+                "https://a|b.example/",
+                "https://a%00.example/",
+                "https://a\"b/",
+                "https://a%3Cb/",
                 "https:/a.example/",
                 "https:///a.example/",
                 "https:a.example",

@@ -100,6 +100,8 @@ char *websearch_plain_text(const void *ctx, const char *html, size_t max);
 /* Appends `text` with runs of blanks, line breaks and control characters as one space, none at its
  * begin and end. */
 void websearch_squeeze(struct buffer *out, const char *text, size_t length);
+/* How much of such a line to take for at most `max` bytes. */
+size_t websearch_cut(const struct buffer *line, size_t max);
 
 /* results.c */
 /* A new array of {rank,title,url,snippet,date,source}, at most `max`. */
