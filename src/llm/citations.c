@@ -46,8 +46,8 @@ json_t *citation_new(const struct llm_passage *passage, size_t from, size_t to)
                          passage->chunk_id ? passage->chunk_id : "", "filename",
                          passage->filename ? passage->filename : "", "page",
                          passage->page > 0 ? json_integer(passage->page) : json_null(), "start",
-                         (json_int_t)(passage->start + (int64_t)from), "end",
-                         (json_int_t)(passage->start + (int64_t)to), "quote", quote, length);
+                         (json_int_t)passage->start + (json_int_t)from, "end",
+                         (json_int_t)passage->start + (json_int_t)to, "quote", quote, length);
 }
 
 struct marker {

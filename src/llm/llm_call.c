@@ -28,7 +28,7 @@ int64_t llm_tokens_estimate(const char *text, size_t length)
 }
 
 /* A call that was refused before any text came has used nothing. */
-static void fill_usage(const struct llm_call *call, bool failed, struct llm_usage *usage)
+static void fill_usage(const struct llm_call *call, struct llm_usage *usage)
 {
         const struct answer *answer = &call->answer;
         const char *provider = call->endpoint.provider ? call->endpoint.provider->name : "";
@@ -37,7 +37,7 @@ static void fill_usage(const struct llm_call *call, bool failed, struct llm_usag
         if (call->first_token_us)
                 usage->time_to_first_token_ms =
                         (double)(call->first_token_us - call->start_us) / 1000;
-        if (failed && !answer->has_usage && answer->text.length == 0)
+        if (call->refusal.error.status && !answer->has_usage && answer->text.length == 0)
                 return;
         usage->estimated = !answer->has_usage;
         usage->input_tokens = answer->has_usage ? answer->input_tokens : call->prompt_tokens;
@@ -51,20 +51,18 @@ static void fill_usage(const struct llm_call *call, bool failed, struct llm_usag
                                                   usage->input_tokens, usage->output_tokens);
 }
 
-/* Values of the metric's label `status`, few and fixed. */
-static const char *status_label(const struct refusal *refusal)
+/* Values of the metric's label `status`, few and fixed. A switch would need every status. */
+static const char *status_label(enum status status)
 {
-        if (!refusal)
+        if (status == STATUS_OK)
                 return "success";
-        if (refusal->error.status == STATUS_CANCELLED)
+        if (status == STATUS_CANCELLED)
                 return "cancelled";
-        if (refusal->error.status == STATUS_RATE_LIMITED)
+        if (status == STATUS_RATE_LIMITED)
                 return "rate_limited";
-        if (refusal->error.status == STATUS_UPSTREAM_TIMEOUT)
+        if (status == STATUS_UPSTREAM_TIMEOUT)
                 return "timeout";
-        if (refusal->error.status == STATUS_UNPROCESSABLE)
-                return "refused";
-        return "error";
+        return status == STATUS_UNPROCESSABLE ? "refused" : "error";
 }
 
 static void count(const struct llm_call *call, const char *status, const struct llm_usage *usage)
@@ -88,9 +86,10 @@ static void count(const struct llm_call *call, const char *status, const struct 
                 metric_add(METRIC_llm_cost_dollars_total, usage->cost_dollars, provider, model);
 }
 
-static void log_call(const struct llm_call *call, const struct refusal *refusal, const char *status,
-                     const struct llm_usage *usage)
+static void log_call(const struct llm_call *call, const char *status, const struct llm_usage *usage)
 {
+        const struct error *err = &call->refusal.error;
+        bool failed = err->status != STATUS_OK && err->status != STATUS_CANCELLED;
         const struct log_field fields[] = {
                 LOG_STR("provider",
                         call->endpoint.provider ? call->endpoint.provider->name : "unknown"),
@@ -101,46 +100,55 @@ static void log_call(const struct llm_call *call, const struct refusal *refusal,
                 LOG_INT("output_tokens", usage->output_tokens),
                 LOG_BOOL("tokens_estimated", usage->estimated),
                 LOG_INT("retries", call->retries),
-                LOG_STR("detail", refusal && *refusal->detail ? refusal->detail : NULL),
+                LOG_STR("detail", *call->refusal.detail ? call->refusal.detail : NULL),
                 LOG_REAL("time_to_first_token_ms", usage->time_to_first_token_ms),
         };
         size_t field_count = ARRAY_LENGTH(fields) - (usage->time_to_first_token_ms < 0 ? 1 : 0);
-        bool failed = refusal && refusal->error.status != STATUS_CANCELLED;
 
         log_write(failed ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, LOG_llm_request,
                   failed ? "language model call failed" : "language model called",
-                  failed ? &refusal->error : NULL, fields, field_count);
+                  failed ? err : NULL, fields, field_count);
 }
 
-static json_t *take_citations(struct llm_call *call, const char *text, bool failed)
+static json_t *take_citations(struct llm_call *call)
 {
         json_t *citations = call->citations;
 
         call->citations = NULL;
         if (citations)
                 return citations;
-        return failed ? json_array() : citations_resolve(text, call->passages, call->passage_count);
+        if (call->refusal.error.status)
+                return json_array();
+        return citations_resolve(buffer_string(&call->answer.text), call->passages,
+                                 call->passage_count);
 }
 
-void llm_call_finish(struct llm_call *call, const struct refusal *refusal)
+void llm_call_finish(struct llm_call *call)
 {
         TRACE_SCOPE(&call->trace);
+        const struct error *err = &call->refusal.error;
+        const char *status = status_label(err->status);
+        SCOPED_JSON json_t *citations = take_citations(call);
         struct llm_result result = {
                 .text = buffer_string(&call->answer.text),
+                .model = *call->answer.model ? call->answer.model : call->endpoint.model,
                 .finish_reason = call->answer.finish,
+                .citations = citations,
         };
-        SCOPED_JSON json_t *citations = take_citations(call, result.text, refusal != NULL);
-        const char *status = status_label(refusal);
 
-        result.model = *call->answer.model ? call->answer.model : call->endpoint.model;
-        result.citations = citations;
-        fill_usage(call, refusal != NULL, &result.usage);
+        fill_usage(call, &result.usage);
         count(call, status, &result.usage);
-        log_call(call, refusal, status, &result.usage);
-        call->handlers.done(&result, refusal ? &refusal->error : NULL,
-                            refusal && refusal->retryable, call->arg);
+        log_call(call, status, &result.usage);
+        call->handlers.done(&result, err->status ? err : NULL, call->refusal.retryable, call->arg);
         pthread_mutex_destroy(&call->lock);
         mem_free(call);
+}
+
+void llm_call_cancelled(struct llm_call *call)
+{
+        call->refusal = (struct refusal){0};
+        error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
+        llm_call_finish(call);
 }
 
 static void finish_job(void *arg)
@@ -148,8 +156,9 @@ static void finish_job(void *arg)
         struct llm_call *call = arg;
 
         if (atomic_load(&call->cancelled))
-                error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
-        llm_call_finish(call, &call->refusal);
+                llm_call_cancelled(call);
+        else
+                llm_call_finish(call);
 }
 
 void llm_call_finish_later(struct llm_call *call)

@@ -32,9 +32,9 @@ bool llm_embedding_take(struct embedding *out, size_t index, const json_t *value
                 return false;
         if (!out->vectors) {
                 out->dims = dims;
-                out->vectors = mem_array(out->ctx, float, out->count *dims);
+                out->vectors = mem_array(out->ctx, float, out->total *dims);
         }
-        to = out->vectors + index * dims;
+        to = out->vectors + (out->first + index) * dims;
         json_array_foreach(values, i, value)
         {
                 if (!json_is_number(value))
@@ -49,37 +49,46 @@ bool llm_embedding_take(struct embedding *out, size_t index, const json_t *value
         return true;
 }
 
-/* A JSON call with retries; the answer's JSON is a new reference. */
+/* One attempt; the answer's JSON is a new reference. */
+static void attempt(struct llm *llm, const struct endpoint *endpoint,
+                    const struct http_request *request, json_t **ret, struct refusal *refusal)
+{
+        SCOPED_MEM void *ctx = mem_root();
+        struct http_result result = {0};
+        struct error err = ERROR_INIT;
+
+        *refusal = (struct refusal){0};
+        if (http_client_fetch(llm->client, ctx, request, &result, &err))
+                llm_refusal_from_transport(refusal, endpoint, &err);
+        else if (result.status < 200 || result.status > 299)
+                llm_refusal_from_answer(refusal, endpoint, &result);
+        else if (json_read(result.body, result.body_length, ret, &err))
+                llm_refusal_set(refusal, REFUSED_SHAPE, endpoint, err.message);
+}
+
+/* A JSON call with retries. */
 static enum status exchange(struct llm *llm, const struct endpoint *endpoint,
-                            struct http_request *request, unsigned timeout_ms,
+                            const struct http_request *what, unsigned timeout_ms,
                             struct account *account, json_t **ret, struct refusal *refusal)
 {
         int64_t deadline_us = account->start_us + (int64_t)timeout_ms * 1000;
         SCOPED_MEM void *ctx = mem_root();
         struct http_header headers[ENDPOINT_HEADERS];
+        struct http_request request = *what;
 
         llm_endpoint_headers(ctx, endpoint, /* stream= */ false, headers);
-        request->headers = headers;
-        request->private_addresses = true;
-        request->response_max = ANSWER_MAX;
-        request->delay_ms = 0;
+        request.headers = headers;
+        request.private_addresses = true;
+        request.response_max = ANSWER_MAX;
         for (;; account->retries++) {
                 int64_t left_us = deadline_us - clock_monotonic_us();
-                struct http_result result = {0};
-                struct error err = ERROR_INIT;
 
-                request->timeout_ms = left_us > 1000 ? (unsigned)(left_us / 1000) : 1;
-                *refusal = (struct refusal){0};
-                if (http_client_fetch(llm->client, ctx, request, &result, &err))
-                        llm_refusal_from_transport(refusal, endpoint, &err);
-                else if (result.status < 200 || result.status > 299)
-                        llm_refusal_from_answer(refusal, endpoint, &result);
-                else if (json_read(result.body, result.body_length, ret, &err))
-                        llm_refusal_set(refusal, REFUSED_SHAPE, endpoint, err.message);
+                request.timeout_ms = left_us > 1000 ? (unsigned)(left_us / 1000) : 1;
+                attempt(llm, endpoint, &request, ret, refusal);
                 if (!refusal->error.status || !refusal->retryable ||
                     account->retries >= LLM_RETRIES_MAX ||
                     !llm_retry_wait(llm, account->retries, refusal->error.retry_after_ms,
-                                    deadline_us - clock_monotonic_us(), &request->delay_ms))
+                                    deadline_us - clock_monotonic_us(), &request.delay_ms))
                         return refusal->error.status;
         }
 }
@@ -162,38 +171,12 @@ static size_t batch_size(const struct dialect *dialect, const char *const *texts
         return size;
 }
 
-static enum status embed_all(struct llm *llm, const struct endpoint *endpoint,
-                             enum llm_embed_kind kind, const char *const *texts,
-                             struct embedding *all, struct error *err)
-{
-        size_t done = 0;
-
-        while (done < all->count) {
-                SCOPED_MEM void *ctx = mem_root();
-                struct embedding batch = {.ctx = ctx, .dims = all->dims};
-
-                batch.count =
-                        batch_size(endpoint->provider->dialect, texts + done, all->count - done);
-                if (all->dims)
-                        batch.vectors = mem_array(ctx, float, batch.count * all->dims);
-                if (embed_batch(llm, endpoint, kind, texts + done, &batch, err))
-                        return err->status;
-                if (!all->vectors)
-                        all->vectors = mem_array(all->ctx, float, all->count *batch.dims);
-                all->dims = batch.dims;
-                memcpy(all->vectors + done * all->dims, batch.vectors,
-                       batch.count * batch.dims * sizeof(float));
-                done += batch.count;
-        }
-        return STATUS_OK;
-}
-
 enum status llm_embed(struct llm *llm, const void *ctx, const struct llm_target *target,
                       enum llm_embed_kind kind, const char *const *texts, size_t count, float **ret,
                       size_t *ret_dims, struct error *err)
 {
         SCOPED_MEM void *scratch = mem_root();
-        struct embedding all = {.ctx = ctx, .count = count};
+        struct embedding out = {.ctx = ctx, .total = count};
         struct endpoint endpoint;
 
         if (llm_endpoint_fill(llm, scratch, target, /* embedding= */ true, &endpoint, err))
@@ -201,10 +184,14 @@ enum status llm_embed(struct llm *llm, const void *ctx, const struct llm_target 
         if (!endpoint.provider->dialect)
                 return error_set(err, STATUS_UNPROCESSABLE,
                                  "The local engine has no embeddings: choose gemini or openai");
-        if (embed_all(llm, &endpoint, kind, texts, &all, err))
-                return err->status;
-        *ret = all.vectors;
-        *ret_dims = all.dims;
+        for (; out.first < count; out.first += out.count) {
+                out.count = batch_size(endpoint.provider->dialect, texts + out.first,
+                                       count - out.first);
+                if (embed_batch(llm, &endpoint, kind, texts + out.first, &out, err))
+                        return err->status;
+        }
+        *ret = out.vectors;
+        *ret_dims = out.dims;
         return STATUS_OK;
 }
 

@@ -70,9 +70,10 @@ struct answer {
 
 struct embedding {
         const void *ctx;
-        float *vectors; /* count x dims, below ctx */
-        size_t count, dims;
-        int64_t tokens; /* 0: not told */
+        float *vectors; /* total x dims, below ctx */
+        size_t total, dims;
+        size_t first, count; /* the batch at hand */
+        int64_t tokens;      /* of that batch; 0: not told */
 };
 
 /* How a provider is spoken to. Functions get what they need and keep nothing. */
@@ -212,9 +213,11 @@ void llm_remote_chat(struct llm_call *call, const struct llm_request *request);
 void local_chat(struct llm_call *call, const struct llm_request *request);
 
 /* llm_call.c */
-/* Reports (refusal NULL: success), counts, logs and frees. */
-void llm_call_finish(struct llm_call *call, const struct refusal *refusal);
-/* The same from a pool thread, for what fails before it began. */
+/* Reports (success unless call->refusal holds an error), counts, logs and frees. */
+void llm_call_finish(struct llm_call *call);
+/* The same for a call that was cancelled. */
+void llm_call_cancelled(struct llm_call *call);
+/* llm_call_finish from a pool thread, for what fails before it began. */
 void llm_call_finish_later(struct llm_call *call);
 /* A rough count where the provider gives none. */
 int64_t llm_tokens_estimate(const char *text, size_t length);

@@ -160,13 +160,14 @@ static void on_done(const struct http_result *result, const struct error *err, v
         pthread_mutex_lock(&call->lock);
         call->http = NULL;
         pthread_mutex_unlock(&call->lock);
-        if (atomic_load(&call->cancelled))
-                error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
-        else
-                judge(call, result, err);
+        if (atomic_load(&call->cancelled)) {
+                llm_call_cancelled(call);
+                return;
+        }
+        judge(call, result, err);
         if (!call->refusal.error.status) {
                 llm_quirks_add(call->llm->quirks, &call->endpoint);
-                llm_call_finish(call, NULL);
+                llm_call_finish(call);
         } else if (adapt(call)) {
                 forget_attempt(call);
                 attempt_start(call, 0);
@@ -175,7 +176,7 @@ static void on_done(const struct http_result *result, const struct error *err, v
                 call->retries++;
                 attempt_start(call, wait_ms);
         } else {
-                llm_call_finish(call, &call->refusal);
+                llm_call_finish(call);
         }
 }
 
@@ -215,10 +216,8 @@ static void attempt_start(struct llm_call *call, unsigned delay_ms)
                 call->http = http_client_start(call->llm->client, &request,
                                                call->stream ? &streamed : &whole, call);
         pthread_mutex_unlock(&call->lock);
-        if (cancelled) {
-                error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
-                llm_call_finish(call, &call->refusal);
-        }
+        if (cancelled)
+                llm_call_cancelled(call);
 }
 
 static enum status build(struct llm_call *call, const struct llm_request *request)

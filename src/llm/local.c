@@ -59,8 +59,9 @@ static void run(void *arg)
         }
         memcpy(answer->finish, "stop", sizeof("stop"));
         if (atomic_load(&call->cancelled))
-                error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
-        llm_call_finish(call, call->refusal.error.status ? &call->refusal : NULL);
+                llm_call_cancelled(call);
+        else
+                llm_call_finish(call);
 }
 
 static const char *question_of(const struct llm_request *request)

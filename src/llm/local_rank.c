@@ -32,6 +32,8 @@ bool word_is_any(const char *text, const struct word *word, const char *const li
         return false;
 }
 
+enum { SAMPLE_MAX = 16 * 1024 };
+
 static const double name_bonus = 1.6, common_malus = 0.5;
 
 /* --- Reading -----------------------------------------------------------------------------------
@@ -40,7 +42,7 @@ static const double name_bonus = 1.6, common_malus = 0.5;
 static struct vocabulary *make_vocabulary(const void *ctx, const char *question,
                                           const struct llm_passage *passages, size_t count)
 {
-        struct buffer sample = BUFFER_INIT(ctx, 16 * 1024);
+        struct buffer sample = BUFFER_INIT(ctx, SAMPLE_MAX);
 
         buffer_text(&sample, question);
         for (size_t i = 0; i < count && sample.length < 4096; i++) {
@@ -352,11 +354,14 @@ static double coverage(const struct ranker *ranker)
 struct ranking *local_rank(const void *ctx, const char *question,
                            const struct llm_passage *passages, size_t count)
 {
-        struct ranker ranker = {.ctx = mem_root(), .passages = passages, .passage_count = count};
         struct ranking *ranking = mem_new(ctx, struct ranking);
+        struct ranker ranker = {
+                .ctx = ranking,
+                .ranking = ranking,
+                .passages = passages,
+                .passage_count = count,
+        };
 
-        talloc_steal(ranking, ranker.ctx);
-        ranker.ranking = ranking;
         ranker.vocabulary = make_vocabulary(ranker.ctx, question, passages, count);
         for (size_t i = 0; i < count; i++)
                 add_passage(&ranker, i);

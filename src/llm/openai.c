@@ -75,10 +75,10 @@ static const char *json_rule(const struct llm_request *request)
 static void put_messages(struct json_writer *writer, const struct llm_request *request)
 {
         const char *system = request->system ? request->system : "", *rule = json_rule(request);
-        SCOPED_MEM char *joined = NULL;
+        SCOPED_MEM void *ctx = mem_root();
 
         if (rule)
-                system = joined = mem_printf(NULL, "%s%s%s", system, *system ? "\n\n" : "", rule);
+                system = mem_printf(ctx, "%s%s%s", system, *system ? "\n\n" : "", rule);
         json_open_array(writer, "messages");
         if (*system)
                 put_message(writer, "system", system);

@@ -76,8 +76,10 @@ static void endless_sentences_are_cut(void **state)
         memset(text, 'x', 5000);
         for (size_t i = 7; i < 2500; i += 8)
                 text[i] = ' ';
-        for (size_t i = 2500; i + 1 < 5000; i += 2)
-                memcpy(text + i, "\xC3\xA9", 2);
+        for (size_t i = 2500; i + 1 < 5000; i += 2) {
+                text[i] = '\xC3';
+                text[i + 1] = '\xA9';
+        }
         count = sentences_split(ctx, text, 5000, &sentences);
         assert_true(count > 5);
         for (size_t i = 0; i < count; i++) {
