@@ -4,8 +4,6 @@
  * Limits are enforced where the bytes arrive, after decompression. An answer with an error status
  * is an answer; only its first bytes are kept. */
 #include <arpa/inet.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,18 +13,12 @@
 #include "base/clock.h"
 #include "net/client_internal.h"
 
-void http_call_fail(struct http_call *call, enum status status, const char *format, ...)
+struct error *http_call_failure(struct http_call *call)
 {
-        char text[ERROR_MESSAGE_MAX];
-        va_list args;
-
         if (call->failure)
-                return;
-        va_start(args, format);
-        vsnprintf(text, sizeof(text), format, args);
-        va_end(args);
+                return NULL;
         call->failure = mem_new(call, struct error);
-        error_set(call->failure, status, "%s", text);
+        return call->failure;
 }
 
 static bool is_address(const char *host)

@@ -103,8 +103,15 @@ struct http_call *http_call_free(struct http_call *call);
 /* Hands the call to libcurl. Not from within a libcurl callback. */
 void http_call_run(struct http_call *call);
 /* Says why the call fails, unless something did before. */
-void http_call_fail(struct http_call *call, enum status status, const char *format, ...)
-        PRINTF_LIKE(3, 4);
+#define http_call_fail(call, status, ...)                                                          \
+        do {                                                                                       \
+                struct error *failure_ = http_call_failure(call);                                  \
+                                                                                                   \
+                if (failure_)                                                                      \
+                        error_set(failure_, (status), __VA_ARGS__);                                \
+        } while (0)
+/* An error to fill in, NULL if the call has failed already. */
+struct error *http_call_failure(struct http_call *call);
 /* Reports by done and frees the call. Not from within a libcurl callback. */
 void http_call_finish(struct http_call *call, CURLcode code);
 /* The next moment at which the call wants http_call_expire, and what happens then. */
