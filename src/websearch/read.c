@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From an answer to results or a refusal, the same way for every provider. */
 #include <stdio.h>
+#include <string.h>
 
 #include "websearch/websearch_internal.h"
 
@@ -19,15 +20,17 @@ static enum status read_failure(const struct question *question, const struct an
         return status;
 }
 
-static enum status refuse_page(const struct question *question, const struct answer *answer,
+static enum status refuse_body(const struct question *question, const struct answer *answer,
                                struct refusal *refusal)
 {
+        const char *type = answer->content_type ? answer->content_type : "of no stated type";
         char what[80];
 
+        snprintf(what, sizeof(what), "%.60s", type);
         if (answer->length == 0)
                 return websearch_refuse(refusal, REFUSED_EMPTY, question, NULL);
-        snprintf(what, sizeof(what), "%.60s",
-                 answer->content_type ? answer->content_type : "of no stated type");
+        if (strcasestr(type, "json"))
+                return websearch_refuse(refusal, REFUSED_BROKEN, question, what);
         return websearch_refuse(refusal, REFUSED_PAGE, question, what);
 }
 
@@ -43,7 +46,7 @@ enum status websearch_answer_read(const struct question *question, const struct 
         if (!is_success(answer))
                 return read_failure(question, answer, json, refusal);
         if (status)
-                return refuse_page(question, answer, refusal);
+                return refuse_body(question, answer, refusal);
         status = question->ops->find(question, json, &items, refusal);
         if (status == STATUS_OK)
                 *ret = websearch_results_take(&question->ops->members, items, question->results);

@@ -48,6 +48,9 @@ static const struct wording wordings[] = {
         [REFUSED_PAGE] = {STATUS_UPSTREAM, true,
                           "%1$s answered with something else than search results (%2$s): check "
                           "its address, and whether a proxy or login page is in between"},
+        [REFUSED_BROKEN] = {STATUS_UPSTREAM, true,
+                            "%1$s sent an answer that is garbled or breaks off: try again in a "
+                            "moment"},
         [REFUSED_SHAPE] = {STATUS_UPSTREAM, false,
                            "%1$s did not answer the way this provider does (%2$s): check its "
                            "address"},

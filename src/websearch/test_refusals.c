@@ -121,6 +121,8 @@ static const struct refusal_case searxng_cases[] = {
         {ANSWER(200, "<html>Welcome", .content_type = "text/html"), STATUS_UPSTREAM, 1, 0,
          "text/html"},
         {ANSWER(200, "{\"results\":[{\"tit"), STATUS_UPSTREAM, 1, 0, "no stated type"},
+        {ANSWER(200, "{\"results\":[{\"tit", .content_type = "application/json"), STATUS_UPSTREAM,
+         1, 0, "garbled"},
         {ANSWER(200, ""), STATUS_UPSTREAM, 1, 0, "empty"},
         {ANSWER(204, ""), STATUS_UPSTREAM, 1, 0, "empty"},
         {ANSWER(200, "\xff\xfe"), STATUS_UPSTREAM, 1, 0, "something else"},

@@ -265,7 +265,7 @@ static void survives_bad_answers(void **state)
                 const char *words;
         } cases[] = {
                 {{.body = ""}, true, "empty"},
-                {{.body = "{\"results\":[{\"tit"}, true, "something else"},
+                {{.body = "{\"results\":[{\"tit"}, true, "garbled"},
                 {{.body = "<html>Log in", .headers = "Content-Type: text/html\r\n"},
                  true,
                  "text/html"},

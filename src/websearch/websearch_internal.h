@@ -127,8 +127,9 @@ enum refused {
         REFUSED_BUSY,
         REFUSED_SERVER,
         REFUSED_EMPTY,
-        REFUSED_PAGE,  /* not JSON */
-        REFUSED_SHAPE, /* JSON, but not this provider's */
+        REFUSED_PAGE,   /* not JSON, nor said to be */
+        REFUSED_BROKEN, /* said to be JSON */
+        REFUSED_SHAPE,  /* JSON, but not this provider's */
         REFUSED_SIZE,
 };
 /* Returns the error's status; `detail`: the provider's own words, may be NULL. */
