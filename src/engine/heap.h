@@ -3,6 +3,7 @@
  * The item with the smallest key is first. One thread at a time. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/memory.h"

@@ -96,6 +96,7 @@ struct node_run {
                     */
         const char *node_id;
         const struct node_services *services;
+        /* Shared with other branches: read only, and no references may be kept. */
         const json_t *params; /* defaults filled in, templates resolved */
         /* Values that arrived, by input id: {"query": {...}, "context": {...}}; an input that takes
          * several edges holds an array. */
@@ -119,7 +120,7 @@ struct node_usage {
 };
 
 /* The node has what it needs and now waits: lets go of params, inputs and context (NULL from then
- * on), so that an execution that waits costs little. Only inside run. */
+ * on), so that an execution that waits costs little. Once, inside run; not for NODE_INSTANT. */
 void node_release_inputs(struct node_run *run);
 /* Calls `work` on a thread for work that blocks for long (a network answer); run then returns. */
 void node_defer(struct node_run *run, void (*work)(struct node_run *run));

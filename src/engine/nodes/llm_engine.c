@@ -125,7 +125,7 @@ static void succeed(struct node_run *run, const struct llm_result *result, json_
         };
         json_t *output =
                 json_pack("{s:s, s:o, s:s, s:s, s:s}", "text", result->text, "citations",
-                          result->citations ? json_incref(result->citations) : json_array(),
+                          result->citations ? json_deep_copy(result->citations) : json_array(),
                           "model", result->model ? result->model : "", "provider", asking->provider,
                           "finish_reason", result->finish_reason ? result->finish_reason : "");
 

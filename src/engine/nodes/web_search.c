@@ -54,7 +54,8 @@ static json_t *output_json(const void *ctx, json_t *results, struct error *err)
         citations_write_passages(&text, passages, json_array_size(results));
         if (buffer_check(&text, "The text of the results", err))
                 return NULL;
-        return json_pack("{s:s, s:O}", "text", buffer_string(&text), "results", results);
+        return json_pack("{s:s, s:o}", "text", buffer_string(&text), "results",
+                         json_deep_copy(results));
 }
 
 static void done(json_t *results, const struct error *failure, bool retryable, void *arg)
