@@ -112,11 +112,10 @@ enum status store_revoke_refresh_tokens(struct store *store, const char *user_id
                                         struct error *err)
 {
         static const char all_sql[] = "DELETE FROM refresh_tokens WHERE user_id = ?1";
-        static const char family_sql[] =
-                "DELETE FROM refresh_tokens WHERE user_id = ?1 AND family_id ="
-                " (SELECT family_id FROM refresh_tokens WHERE hash = ?2)";
+        static const char family_sql[] = "DELETE FROM refresh_tokens WHERE family_id ="
+                                         " (SELECT family_id FROM refresh_tokens WHERE hash = ?1)";
 
         if (!hash)
                 return store_exec(store, all_sql, DB_ARGS(DB_TEXT(user_id)), NULL, err);
-        return store_exec(store, family_sql, DB_ARGS(DB_TEXT(user_id), DB_TEXT(hash)), NULL, err);
+        return store_exec(store, family_sql, DB_ARGS(DB_TEXT(hash)), NULL, err);
 }

@@ -39,7 +39,8 @@ enum status store_add_refresh_token(struct store *store, const struct refresh_to
 enum status store_rotate_refresh_token(struct store *store, const void *ctx, const char *old_hash,
                                        int64_t now, struct refresh_token *fresh,
                                        struct error *err) MUST_USE;
-/* Ends the family of this token, or all of the user's when `hash` is NULL. Unknown is fine. */
+/* Ends the family of this token, whoever asks (having it is enough; `user_id` is not looked at), or,
+ * when `hash` is NULL, all of the user's. Unknown is fine. */
 enum status store_revoke_refresh_tokens(struct store *store, const char *user_id, const char *hash,
                                         struct error *err) MUST_USE;
 
