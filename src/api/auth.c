@@ -235,6 +235,8 @@ static struct reply refresh(struct request *req)
         return reply_tokens(req, &user, text);
 }
 
+/* With a refresh token that session ends, whoever presents it; with an access token alone all of
+ * the user's sessions do. */
 static struct reply logout(struct request *req)
 {
         struct auth_body body = {0};
@@ -245,10 +247,14 @@ static struct reply logout(struct request *req)
                 return reply_error(req, &err);
         if (body.refresh_token)
                 secret_hash(body.refresh_token, strlen(body.refresh_token), hash);
-        if (store_revoke_refresh_tokens(app_of(req)->store, user_of(req)->id,
+        else if (session_authorize(req, &err))
+                return reply_error(req, &err);
+        const char *user_id = req->user ? user_of(req)->id : NULL;
+
+        if (store_revoke_refresh_tokens(app_of(req)->store, user_id,
                                         body.refresh_token ? hash : NULL, &err))
                 return reply_error(req, &err);
-        audit("logged out", user_of(req)->id);
+        log_info(LOG_auth, "logged out");
         return reply_empty(req, 204);
 }
 
@@ -334,7 +340,7 @@ const struct route auth_routes[] = {
         {METHOD_POST, "/api/v1/auth/register", ROUTE_PUBLIC, BODY_MAX, register_user, NULL},
         {METHOD_POST, "/api/v1/auth/login", ROUTE_PUBLIC, BODY_MAX, login, NULL},
         {METHOD_POST, "/api/v1/auth/refresh", ROUTE_PUBLIC, BODY_MAX, refresh, NULL},
-        {METHOD_POST, "/api/v1/auth/logout", 0, BODY_MAX, logout, NULL},
+        {METHOD_POST, "/api/v1/auth/logout", ROUTE_PUBLIC, BODY_MAX, logout, NULL},
         {METHOD_GET, "/api/v1/auth/me", 0, 0, get_me, NULL},
         {METHOD_PATCH, "/api/v1/auth/me", 0, BODY_MAX, update_me, NULL},
         {METHOD_POST, "/api/v1/auth/password", 0, BODY_MAX, change_password, NULL},

@@ -66,10 +66,17 @@ static const char *hint_of(const char *key)
         return length >= 4 * HINT_LENGTH ? key + length - HINT_LENGTH : "";
 }
 
+/* A key is enough, and so is an address where the server behind it may want no key. */
+static bool works_without_key(const char *provider)
+{
+        return strcmp(provider, "openai") == 0 || strcmp(provider, "searxng") == 0;
+}
+
 static void view_credential(struct json_writer *json, const struct app_provider *provider,
                             const struct credential *row)
 {
-        bool from_environment = !row && (provider->api_key || provider->base_url);
+        bool from_environment = !row && (provider->api_key ||
+                                         (provider->base_url && works_without_key(provider->name)));
         const char *hint = row ? row->hint : provider->api_key ? hint_of(provider->api_key) : NULL;
         const char *url = row ? row->base_url : provider->base_url;
 
@@ -155,6 +162,15 @@ static bool plausible_url(const char *url)
         return *rest && !strpbrk(url, " \t\r\n\"<>@#?");
 }
 
+/* It goes into a header: nothing may end that early. */
+static bool printable(const char *key)
+{
+        for (; *key; key++)
+                if (*key <= ' ' || *key >= 0x7f)
+                        return false;
+        return true;
+}
+
 /* A private address is only for administrators to choose: it reaches into the server's network. */
 static enum status check_body(struct request *req, const struct credential_body *body,
                               struct error *err)
@@ -163,6 +179,12 @@ static enum status check_body(struct request *req, const struct credential_body 
                 problems_add(request_problems(req), NULL, "api_key",
                              "give api_key, base_url or both");
                 return error_set(err, STATUS_INVALID, "Give api_key, base_url or both");
+        }
+        if (body->api_key && !printable(body->api_key)) {
+                problems_add(request_problems(req), NULL, "api_key",
+                             "must be printable ASCII without spaces");
+                return error_set(err, STATUS_INVALID,
+                                 "api_key must be printable ASCII without spaces");
         }
         if (body->base_url && !plausible_url(body->base_url)) {
                 problems_add(request_problems(req), NULL, "base_url",

@@ -8,7 +8,7 @@
 #include "api/routes.h"
 #include "api/views.h"
 
-enum { KEY_MAX = 255 };
+enum { KEY_MAX = 255, INPUT_MAX = 100000 };
 
 struct execute_body {
         char *user_input;
@@ -18,7 +18,7 @@ struct execute_body {
 
 static const struct field execute_fields[] = {
         {"user_input", FIELD_STRING, FIELD_REQUIRED, offsetof(struct execute_body, user_input), 0,
-         0, 0},
+         INPUT_MAX, 0},
         {"context", FIELD_OBJECT, FIELD_NULLABLE, offsetof(struct execute_body, context), 0, 0, 0},
         {"wait", FIELD_BOOL, FIELD_NULLABLE, offsetof(struct execute_body, wait), 0, 0, 0},
         {0},

@@ -43,6 +43,8 @@ static void set_unless_set(char *line)
         if (*name == '#' || !equals)
                 return;
         *equals = '\0';
+        if (strncmp(name, "export ", 7) == 0)
+                name += 7;
         char *value = trim(equals + 1);
         size_t length = strlen(value);
 

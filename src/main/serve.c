@@ -13,7 +13,6 @@
 #include "main/commands.h"
 #include "main/parts.h"
 #include "observe/log.h"
-#include "observe/metrics.h"
 
 enum {
         ENGINE_GRACE_MS = 10000,
@@ -152,7 +151,6 @@ static enum status serve(struct serving *serving, const sigset_t *signals, struc
                 serving->app = parts_close(serving->app);
                 return err->status;
         }
-        metric_set(METRIC_build_info, 1, FLOWGENIX_VERSION, __VERSION__);
         log_info(LOG_lifecycle, "listening", LOG_STR("host", config->HOST),
                  LOG_INT("port", server_port(serving->app->server)),
                  LOG_REAL("startup_ms",
