@@ -331,9 +331,10 @@ static void cancel(struct outcome *outcome)
 static void cancels_at_once(void **state)
 {
         struct fixture *fixture = *state;
-        const struct websearch_query query = query_to("searxng");
+        struct websearch_query query = query_to("searxng");
         struct outcome *outcome;
 
+        query.timeout_ms = 10 * 60 * 1000;
         stub_add(fixture->stub,
                  &(struct stub_reply){.path = SEARXNG_PATH, .body = SEARXNG_BODY, .hang = true});
         outcome = start(fixture, &query);
@@ -345,8 +346,7 @@ static void cancels_at_once(void **state)
         assert_true(stub_wait_hangups(fixture->stub, 1));
 }
 
-/* Whenever a cancellation comes, done comes once, and a search cancelled before it went out is
- * cancelled even if its end was known. */
+/* Whenever a cancellation comes, done comes once. */
 static void ends_once_however_late_it_is_cancelled(void **state)
 {
         struct fixture *fixture = *state;
@@ -369,12 +369,46 @@ static void ends_once_however_late_it_is_cancelled(void **state)
         }
 }
 
+/* Holds up the client's thread until the test lets it go. */
+static void hold(json_t *results, const struct error *err, bool retryable, void *arg)
+{
+        (void)results;
+        (void)err;
+        (void)retryable;
+        pthread_mutex_lock(arg);
+        pthread_mutex_unlock(arg);
+}
+
+static void cancels_what_has_its_end_already(void **state)
+{
+        struct fixture *fixture = *state;
+        const struct websearch_query bad = query_to("altavista"), query = query_to("searxng");
+        pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+        struct outcome *refused, *cached;
+
+        open_websearch(fixture, fixture->cache);
+        reply(fixture, SEARXNG_PATH, 200, NULL, SEARXNG_BODY);
+        search(fixture, "searxng");
+        pthread_mutex_lock(&gate);
+        websearch_start(fixture->websearch, &bad, hold, &gate);
+        refused = start(fixture, &bad);
+        cached = start(fixture, &query);
+        cancel(refused);
+        cancel(cached);
+        pthread_mutex_unlock(&gate);
+        assert_int_equal(wait_for(refused)->err.status, STATUS_CANCELLED);
+        assert_int_equal(wait_for(cached)->err.status, STATUS_CANCELLED);
+        fixture->websearch = websearch_free(fixture->websearch);
+        pthread_mutex_destroy(&gate);
+}
+
 static void cancels_what_is_under_way_when_freed(void **state)
 {
         struct fixture *fixture = *state;
-        const struct websearch_query query = query_to("searxng");
+        struct websearch_query query = query_to("searxng");
         struct outcome *outcomes[10];
 
+        query.timeout_ms = 10 * 60 * 1000;
         stub_add(fixture->stub,
                  &(struct stub_reply){.path = SEARXNG_PATH, .body = SEARXNG_BODY, .hang = true});
         for (size_t i = 0; i < ARRAY_LENGTH(outcomes); i++)
@@ -556,6 +590,7 @@ int main(void)
                 TEST(tells_what_the_network_does),
                 TEST(cancels_at_once),
                 TEST(ends_once_however_late_it_is_cancelled),
+                TEST(cancels_what_has_its_end_already),
                 TEST(cancels_what_is_under_way_when_freed),
                 TEST(keeps_good_answers),
                 TEST(keeps_no_failures),
