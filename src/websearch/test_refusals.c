@@ -46,9 +46,10 @@ struct refusal_case {
         const char *words;
 };
 
-#define ANSWER(code, text, ...)                                                                    \
+/* Status, body, and other members by name. */
+#define ANSWER(code, ...)                                                                          \
         {                                                                                          \
-                .status = (code), .body = (text), ##__VA_ARGS__                                    \
+                .status = (code), .body = __VA_ARGS__                                              \
         }
 #define BRAVE_ERROR(code, meta)                                                                    \
         "{\"type\":\"ErrorResponse\",\"error\":{\"status\":422,\"code\":\"" code                   \
