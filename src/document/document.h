@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/pool.h"
+#include "document/extract.h"
 #include "llm/llm.h"
 #include "store/documents.h"
 #include "vector/vector.h"
@@ -28,6 +29,7 @@ struct documents_options {
         const char *program; /* path of the running program: the child is `program extract-child` */
         unsigned workers;    /* 0: 2 */
         uint64_t upload_max; /* bytes */
+        const struct extract_limits *limits; /* of the child; NULL: EXTRACT_LIMITS_DEFAULT */
         /* Called on a worker whenever a document's status or progress changes; may be NULL. */
         void (*changed)(const char *document_id, const char *workflow_id, const char *status,
                         double progress, void *arg);
@@ -57,13 +59,19 @@ enum status upload_finish(struct upload *upload, const char *owner_id, const cha
 /* Removes row, chunks, vectors and file. */
 enum status documents_delete(struct documents *documents, const char *owner_id, const char *id,
                              struct error *err) MUST_USE;
-/* Removes files and vectors of a workflow that is being deleted. */
+/* Removes all documents of a workflow that is being deleted. */
 enum status documents_delete_workflow(struct documents *documents, const char *owner_id,
                                       const char *workflow_id, struct error *err) MUST_USE;
 /* Opens the stored file; the caller closes. */
-enum status documents_open(struct documents *documents, const struct document *document, int *ret_fd,
-                           struct error *err) MUST_USE;
-/* Queues documents of the workflow that lack embeddings of its (new) model. */
+enum status documents_open(struct documents *documents, const struct document *document,
+                           int *ret_fd, struct error *err) MUST_USE;
+/* The extracted text, UTF-8; the offsets of chunks count its bytes, form feeds end pages. NOT_FOUND
+ * before it has been read. The caller closes. */
+enum status documents_open_text(struct documents *documents, const struct document *document,
+                                int *ret_fd, struct error *err) MUST_USE;
+/* Queues ready documents of the workflow for embeddings of its (new) model. They stay ready and
+ * found by words meanwhile. A document that could not be embedded is ready with `error` saying so;
+ * this tries again. */
 enum status documents_reembed(struct documents *documents, const char *workflow_id,
                               struct error *err) MUST_USE;
 /* Waits until nothing is queued or being processed; for the command line and tests. */
