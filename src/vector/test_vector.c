@@ -277,7 +277,7 @@ static void adding_again_replaces(void **state)
         check_queries(fixture, vector, &set, fixture->alices.id, NULL); /* loads it */
         float *fresh = random_vectors(fixture->ctx, 10, 24, 0);
 
-        memcpy(set.vectors + 35 * 24, fresh, 10 * 24 * sizeof(float));
+        memcpy(set.vectors + (size_t)35 * 24, fresh, sizeof(float) * 10 * 24);
         add_vectors(fixture, vector, &fixture->alices, &set, 35, 10);
         check_queries(fixture, vector, &set, fixture->alices.id, NULL);
         vector_free(vector);
@@ -294,7 +294,8 @@ static void a_forgotten_document_is_not_found(void **state)
         check_queries(fixture, vector, &set, fixture->alices.id, NULL);
         ok(fixture, store_delete_document(fixture->store, NULL, gone, &fixture->err));
         vector_forget_document(vector, fixture->alices.id, gone);
-        memmove(set.vectors + 120 * 32, set.vectors + 180 * 32, 120 * 32 * sizeof(float));
+        memmove(set.vectors + (size_t)120 * 32, set.vectors + (size_t)180 * 32,
+                sizeof(float) * 120 * 32);
         memmove(set.chunk_ids + 120, set.chunk_ids + 180, 120 * sizeof(char *));
         memmove(set.document_ids + 120, set.document_ids + 180, 120 * sizeof(char *));
         rest.count = 240;
@@ -379,7 +380,7 @@ static void memory_is_bounded(void **state)
 static void a_collection_past_the_bound_is_searched_in_the_store(void **state)
 {
         struct fixture *fixture = *state;
-        struct vector *vector = open_engine(fixture, 100 * 1024);
+        struct vector *vector = open_engine(fixture, 100 << 10);
         struct set set = make_set(fixture, vector, &fixture->alices, 3, 100, 128, 0.2);
 
         check_queries(fixture, vector, &set, fixture->alices.id, NULL);
