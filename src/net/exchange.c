@@ -57,17 +57,6 @@ void exchange_release(struct exchange *exchange)
         server_unref(server);
 }
 
-static void unlist(struct exchange *exchange)
-{
-        struct server *server = exchange->server;
-
-        pthread_mutex_lock(&server->lock);
-        if (exchange->is_waiting)
-                TAILQ_REMOVE(&server->waiting, exchange, waiting);
-        exchange->is_waiting = false;
-        pthread_mutex_unlock(&server->lock);
-}
-
 static struct MHD_Response *stopped_response(struct exchange *exchange)
 {
         exchange->status = 503;
@@ -98,224 +87,31 @@ static enum MHD_Result answer(struct exchange *exchange)
         return result;
 }
 
-static enum MHD_Result answer_now(struct exchange *exchange, struct reply reply)
+enum MHD_Result exchange_answer(struct exchange *exchange, struct reply reply)
 {
         exchange->response = reply.response;
         exchange->built = response_build(exchange);
         return answer(exchange);
 }
 
-static enum MHD_Result refuse(struct exchange *exchange, const struct error *err)
+enum MHD_Result exchange_refuse(struct exchange *exchange, const struct error *err)
 {
         TRACE_SCOPE(&exchange->req.trace);
         struct reply reply = reply_error(&exchange->req, err);
 
         if (err->status == STATUS_METHOD_NOT_ALLOWED)
                 reply = reply_header(reply, "Allow", route_allow(exchange, &exchange->match));
-        return answer_now(exchange, reply);
+        return exchange_answer(exchange, reply);
 }
 
 /* Answers although the body is still to come. */
 static enum MHD_Result refuse_closing(struct exchange *exchange, const struct error *err)
 {
         exchange->peer->linger = true;
-        return refuse(exchange, err);
+        return exchange_refuse(exchange, err);
 }
 
-/* Hands the exchange back to its loop, unless a stopping server took it already. */
-static void resume(struct exchange *exchange, enum exchange_phase phase)
-{
-        pthread_mutex_lock(&exchange->lock);
-        if (!exchange->abandoned) {
-                exchange->phase = phase;
-                MHD_resume_connection(exchange->mhd);
-        }
-        pthread_mutex_unlock(&exchange->lock);
-}
-
-static bool list_waiting(struct exchange *exchange)
-{
-        struct server *server = exchange->server;
-
-        if (server->stopping)
-                return false;
-        TAILQ_INSERT_TAIL(&server->waiting, exchange, waiting);
-        exchange->is_waiting = true;
-        return true;
-}
-
-void exchange_abandon_all(struct server *server)
-{
-        struct exchange_list taken = TAILQ_HEAD_INITIALIZER(taken);
-        struct exchange *exchange;
-
-        pthread_mutex_lock(&server->lock);
-        TAILQ_CONCAT(&taken, &server->waiting, waiting);
-        TAILQ_FOREACH(exchange, &taken, waiting)
-        {
-                exchange->is_waiting = false;
-                atomic_fetch_add(&exchange->references, 1);
-        }
-        pthread_mutex_unlock(&server->lock);
-        while ((exchange = TAILQ_FIRST(&taken))) {
-                TAILQ_REMOVE(&taken, exchange, waiting);
-                pthread_mutex_lock(&exchange->lock);
-                if (exchange->phase == PHASE_HANDLING) {
-                        exchange->abandoned = true;
-                        exchange->phase = PHASE_READY;
-                        MHD_resume_connection(exchange->mhd);
-                }
-                pthread_mutex_unlock(&exchange->lock);
-                exchange_release(exchange);
-        }
-}
-
-/* Suspends the connection and runs `job` on a worker, which owns two references. */
-static enum MHD_Result dispatch(struct exchange *exchange, pool_fn *job, enum exchange_phase phase)
-{
-        struct server *server = exchange->server;
-        struct error err = ERROR_INIT;
-
-        exchange->phase = phase;
-        atomic_fetch_add(&exchange->references, 2);
-        MHD_suspend_connection(exchange->mhd);
-        pthread_mutex_lock(&server->lock);
-        if (!list_waiting(exchange))
-                error_set(&err, STATUS_UNAVAILABLE, "The server is stopping");
-        else
-                (void)!pool_submit(server->pool, job, exchange, &err);
-        pthread_mutex_unlock(&server->lock);
-        if (err.status) {
-                TRACE_SCOPE(&exchange->req.trace);
-                atomic_fetch_sub(&exchange->references, 2);
-                exchange->response = reply_error(&exchange->req, &err).response;
-                exchange->built = response_build(exchange);
-                resume(exchange, PHASE_READY);
-        }
-        return MHD_YES;
-}
-
-static bool needs_authorize(const struct exchange *exchange)
-{
-        return exchange->server->options.authorize && !(exchange->req.route->flags & ROUTE_PUBLIC);
-}
-
-static struct reply run_handler(struct exchange *exchange)
-{
-        TRACE_SCOPE(&exchange->req.trace);
-        struct request *req = &exchange->req;
-        struct error err = ERROR_INIT;
-
-        exchange->outstanding = 2;
-        if (exchange->server->stopping) {
-                error_set(&err, STATUS_UNAVAILABLE, "The server is stopping");
-                return reply_error(req, &err);
-        }
-        /* A streamed body was admitted before it came. */
-        if (!req->route->sink && needs_authorize(exchange) &&
-            exchange->server->options.authorize(req, &err))
-                return reply_error(req, &err);
-        return req->route->handler(req);
-}
-
-static void run_on_worker(void *arg)
-{
-        struct exchange *exchange = arg;
-        struct reply reply = run_handler(exchange);
-
-        if (reply.response->kind == RESPONSE_LATER) {
-                if (atomic_fetch_sub(&exchange->outstanding, 1) == 1)
-                        resume(exchange, PHASE_READY);
-        } else {
-                exchange->response = reply.response;
-                exchange->built = response_build(exchange);
-                resume(exchange, PHASE_READY);
-                exchange_release(exchange); /* for the finish that will not come */
-        }
-        exchange_release(exchange);
-}
-
-void request_finish(struct request *req, struct reply reply)
-{
-        struct exchange *exchange = req->exchange;
-
-        assert(reply.response->kind != RESPONSE_LATER);
-        exchange->response = reply.response;
-        exchange->built = response_build(exchange);
-        if (atomic_fetch_sub(&exchange->outstanding, 1) == 1)
-                resume(exchange, PHASE_READY);
-        exchange_release(exchange);
-}
-
-/* An inline handler will finish later: suspend only now, the finish waits for us by `outstanding`.
- */
-static enum MHD_Result wait_inline(struct exchange *exchange)
-{
-        bool stopping;
-
-        exchange->phase = PHASE_HANDLING;
-        MHD_suspend_connection(exchange->mhd);
-        pthread_mutex_lock(&exchange->server->lock);
-        stopping = !list_waiting(exchange);
-        pthread_mutex_unlock(&exchange->server->lock);
-        if (stopping) {
-                pthread_mutex_lock(&exchange->lock);
-                exchange->abandoned = true;
-                exchange->phase = PHASE_READY;
-                MHD_resume_connection(exchange->mhd);
-                pthread_mutex_unlock(&exchange->lock);
-        }
-        if (atomic_fetch_sub(&exchange->outstanding, 1) == 1)
-                resume(exchange, PHASE_READY);
-        return MHD_YES;
-}
-
-static enum MHD_Result run_inline(struct exchange *exchange)
-{
-        struct reply reply;
-
-        atomic_fetch_add(&exchange->references, 1);
-        reply = run_handler(exchange);
-        if (reply.response->kind == RESPONSE_LATER)
-                return wait_inline(exchange);
-        exchange_release(exchange);
-        return answer_now(exchange, reply);
-}
-
-static enum MHD_Result answer_options(struct exchange *exchange)
-{
-        struct request *req = &exchange->req;
-        const char *allow =
-                exchange->match.entries ? route_allow(exchange, &exchange->match) : "OPTIONS";
-        struct reply reply = reply_header(reply_empty(req, 204), "Allow", allow);
-
-        if (exchange->cors_origin && request_header(req, "Access-Control-Request-Method")) {
-                reply = reply_header(reply, "Access-Control-Allow-Methods", allow);
-                reply = reply_header(reply, "Access-Control-Allow-Headers",
-                                     "Authorization, Content-Type, Idempotency-Key, If-None-Match, "
-                                     "Last-Event-ID, traceparent");
-                reply = reply_header(reply, "Access-Control-Max-Age", "600");
-        }
-        return answer_now(exchange, reply);
-}
-
-static enum MHD_Result handle(struct exchange *exchange)
-{
-        struct request *req = &exchange->req;
-
-        exchange->peer->deadline_us = 0;
-        if (exchange->failure)
-                return refuse(exchange, exchange->failure);
-        if (!req->route)
-                return answer_options(exchange);
-        req->body = buffer_string(&exchange->body);
-        req->body_length = exchange->body.length;
-        if (req->route->flags & ROUTE_INLINE)
-                return run_inline(exchange);
-        return dispatch(exchange, run_on_worker, PHASE_HANDLING);
-}
-
-static void keep_failure(struct exchange *exchange, const struct error *err)
+void exchange_fail_later(struct exchange *exchange, const struct error *err)
 {
         exchange->failure = mem_dup(exchange, err, sizeof(*err));
 }
@@ -333,7 +129,7 @@ static bool discardable(const struct exchange *exchange)
 static enum MHD_Result fail_in_body(struct exchange *exchange, const struct error *err)
 {
         if (!exchange->framing.chunked && discardable(exchange)) {
-                keep_failure(exchange, err);
+                exchange_fail_later(exchange, err);
                 return MHD_YES;
         }
         refuse_raw(exchange, status_http(err->status), err->message);
@@ -409,26 +205,13 @@ static enum MHD_Result expect_body(struct exchange *exchange)
                 return MHD_YES;
         if (exchange->framing.body && !discardable(exchange))
                 return refuse_closing(exchange, &err);
-        keep_failure(exchange, &err);
+        exchange_fail_later(exchange, &err);
         return MHD_YES;
-}
-
-static void admit_on_worker(void *arg)
-{
-        struct exchange *exchange = arg;
-        TRACE_SCOPE(&exchange->req.trace);
-        struct error err = ERROR_INIT;
-
-        if (exchange->server->options.authorize(&exchange->req, &err))
-                keep_failure(exchange, &err);
-        resume(exchange, PHASE_ADMISSION);
-        exchange_release(exchange);
-        exchange_release(exchange);
 }
 
 static enum MHD_Result admitted(struct exchange *exchange)
 {
-        unlist(exchange);
+        exchange_unlist(exchange);
         if (exchange->failure && exchange->framing.body && !discardable(exchange))
                 return refuse_closing(exchange, exchange->failure);
         return expect_body(exchange);
@@ -461,10 +244,10 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method, cons
         if (exchange_find_route(exchange, &err) || check_body(exchange, &err)) {
                 if (exchange->framing.body && !discardable(exchange))
                         return refuse_closing(exchange, &err);
-                keep_failure(exchange, &err);
-        } else if (exchange->req.route && exchange->req.route->sink && needs_authorize(exchange)) {
-                exchange->peer->deadline_us = 0;
-                return dispatch(exchange, admit_on_worker, PHASE_ADMISSION);
+                exchange_fail_later(exchange, &err);
+        } else if (exchange->req.route && exchange->req.route->sink &&
+                   exchange_needs_authorize(exchange)) {
+                return exchange_admit(exchange);
         }
         return expect_body(exchange);
 }
@@ -478,9 +261,9 @@ enum MHD_Result exchange_proceed(struct exchange *exchange, const char *method, 
         case PHASE_ADMISSION:
                 return admitted(exchange);
         case PHASE_BODY:
-                return *size ? take_body(exchange, data, size) : handle(exchange);
+                return *size ? take_body(exchange, data, size) : exchange_handle(exchange);
         case PHASE_READY:
-                unlist(exchange);
+                exchange_unlist(exchange);
                 return answer(exchange);
         case PHASE_HANDLING:
         case PHASE_SENDING:
@@ -507,7 +290,7 @@ void exchange_complete(struct exchange *exchange, enum MHD_RequestTerminationCod
 
         /* A client that went away meanwhile is noticed before its answer is asked for. */
         if (exchange->phase != PHASE_SENDING)
-                unlist(exchange);
+                exchange_unlist(exchange);
         if (exchange->status == 0)
                 settle_unanswered(exchange, code);
         exchange_record(exchange, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);

@@ -39,7 +39,9 @@ void exchange_record(struct exchange *exchange, bool whole)
         double seconds = metric_seconds_since(exchange->req.start_us);
         const char *method = method_label(exchange);
         const char *route = exchange->entry ? exchange->entry->route->path : "(none)";
-        bool stream = exchange->response && exchange->response->kind == RESPONSE_STREAM;
+        /* An abandoned reply may be in the making on another thread. */
+        bool stream = !exchange->abandoned && exchange->response &&
+                      exchange->response->kind == RESPONSE_STREAM;
         char status[12];
 
         snprintf(status, sizeof(status), "%u", exchange->status);

@@ -161,6 +161,20 @@ enum MHD_Result exchange_proceed(struct exchange *exchange, const char *method, 
 /* Logs, counts and drops the connection's reference; the connection has done with it. */
 void exchange_complete(struct exchange *exchange, enum MHD_RequestTerminationCode code);
 void exchange_release(struct exchange *exchange);
+/* Builds and queues a reply. Loop thread, when the library takes one. */
+enum MHD_Result exchange_answer(struct exchange *exchange, struct reply reply);
+enum MHD_Result exchange_refuse(struct exchange *exchange, const struct error *err);
+/* Keeps an error to answer with once the body is through. */
+void exchange_fail_later(struct exchange *exchange, const struct error *err);
+
+/* exchange_handle.c */
+/* The body is complete: runs the handler, or answers what went wrong before. */
+enum MHD_Result exchange_handle(struct exchange *exchange);
+bool exchange_needs_authorize(const struct exchange *exchange);
+/* Runs the authorize hook on a worker before a streamed body. */
+enum MHD_Result exchange_admit(struct exchange *exchange);
+/* No longer suspended. */
+void exchange_unlist(struct exchange *exchange);
 /* Answers what a stopping server finds suspended. */
 void exchange_abandon_all(struct server *server);
 

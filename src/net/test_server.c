@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/uuid.h"
 #include "net/test_http.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
 
 #define HOST "Host: x\r\n"
 
@@ -109,45 +110,6 @@ static enum status authorize(struct request *req, struct error *err)
         return STATUS_OK;
 }
 
-struct sink {
-        size_t bytes;
-        bool begun;
-};
-
-static enum status sink_begin(struct request *req, struct error *err)
-{
-        struct sink *sink = mem_new(req->ctx, struct sink);
-
-        assert_non_null(req->user);
-        if (request_header(req, "X-Refuse"))
-                return error_set(err, STATUS_UNSUPPORTED_TYPE, "not this");
-        sink->begun = true;
-        req->upload = sink;
-        return STATUS_OK;
-}
-
-static enum status sink_piece(struct request *req, const char *data, size_t length,
-                              struct error *err)
-{
-        struct sink *sink = req->upload;
-
-        if (memchr(data, '!', length))
-                return error_set(err, STATUS_UNPROCESSABLE, "no exclamation");
-        sink->bytes += length;
-        return STATUS_OK;
-}
-
-static struct reply sunk(struct request *req)
-{
-        struct sink *sink = req->upload;
-        const char *text = mem_printf(req->ctx, "%zu", sink->bytes);
-
-        assert_true(sink->begun);
-        return reply_text(req, 200, "text/plain", text, strlen(text));
-}
-
-static const struct body_sink sink = {sink_begin, sink_piece};
-
 static const struct route routes[] = {
         {METHOD_GET, "/inline", ROUTE_INLINE | ROUTE_PUBLIC, 0, hello, NULL},
         {METHOD_GET, "/pool", ROUTE_PUBLIC, 0, hello, NULL},
@@ -159,7 +121,6 @@ static const struct route routes[] = {
         {METHOD_GET, "/asset", ROUTE_INLINE | ROUTE_PUBLIC, 0, asset, NULL},
         {METHOD_GET, "/file", ROUTE_PUBLIC, 0, file, NULL},
         {METHOD_GET, "/who", 0, 0, who, NULL},
-        {METHOD_POST, "/sink", 0, 10 * 1024 * 1024, sunk, &sink},
         {0},
 };
 
@@ -186,10 +147,9 @@ static int set_up(void **state)
 
         pack();
         f->ctx = f;
-        f->server = test_server(&(struct server_options){.idle_seconds = 1,
-                                                         .allowed_origins = origins,
-                                                         .authorize = authorize},
-                                tables);
+        f->server = test_server(
+                &(struct server_options){.allowed_origins = origins, .authorize = authorize},
+                tables);
         f->port = server_port(f->server);
         *state = f;
         return 0;
@@ -422,292 +382,85 @@ static void connections_are_kept_and_pipelined(void **state)
         close(fd);
 }
 
-static void malformed_framings_are_refused(void **state)
+static void http_1_0_is_answered(void **state)
 {
-        static const char *const bad[] = {
-                "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
-                "POST /echo HTTP/1.1\r\n" HOST
-                "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\nabc",
-                "POST /echo HTTP/1.1\r\n" HOST
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST "Content-Length: abc\r\n\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST "Content-Length: -1\r\n\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST "Content-Length : 3\r\n\r\nabc",
-                "GET /inline HTTP/1.1\r\n\r\n",
-                "GET /inline HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-                "GET /inline HTTP/1.1\r\nHost: a b\r\n\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST "Transfer-Encod: chunked\r\n ing\r\n\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST "X: a\nY: b\r\n\r\n",
-                "GET /inline HTTP/1.1\n" HOST "\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST "X: a\rb\r\n\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST "no colon\r\n\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST ": empty\r\n\r\n",
-                "GET /inline HTTP/1.1\r\n" HOST ":\r\nX: y\r\n\r\n",
-                "GET /inline HTTP/9.9\r\n" HOST "\r\n",
-                "GET /inline\r\n" HOST "\r\n",
-                "GET /in line HTTP/1.1\r\n" HOST "\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST
-                "Transfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\n",
-                "POST /echo HTTP/1.1\r\n" HOST
-                "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
-                "\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
-        };
         struct fixture *f = *state;
+        int fd = test_connect(f->port);
 
-        for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
-                int fd = test_connect(f->port);
-
-                test_send(fd, bad[i], strlen(bad[i]));
-                struct answer answer = test_read(f, fd, false);
-
-                if (answer.status != 0 && (answer.status < 400 || answer.status >= 500))
-                        fail_msg("case %zu: status %u", i, answer.status);
-                if (answer.status)
-                        test_problem(&answer, answer.status, "");
-                if (!test_closes(fd, 2000))
-                        fail_msg("case %zu: the connection stays open", i);
-                close(fd);
-        }
-}
-
-static void nul_bytes_do_not_hide(void **state)
-{
-        static const char in_value[] = "GET /inline HTTP/1.1\r\n" HOST "X: a\0b\r\n\r\n";
-        static const char in_target[] = "GET /inline\0x HTTP/1.1\r\n" HOST "\r\n";
-        static const char in_name[] = "GET /inline HTTP/1.1\r\n" HOST "X\0Y: a\r\n\r\n";
-        const struct {
-                const char *text;
-                size_t length;
-        } bad[] = {{in_value, sizeof(in_value) - 1},
-                   {in_target, sizeof(in_target) - 1},
-                   {in_name, sizeof(in_name) - 1}};
-        struct fixture *f = *state;
-
-        for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
-                int fd = test_connect(f->port);
-
-                test_send(fd, bad[i].text, bad[i].length);
-                struct answer answer = test_read(f, fd, false);
-
-                if (answer.status != 400)
-                        fail_msg("case %zu: status %u", i, answer.status);
-                close(fd);
-        }
-}
-
-static struct answer with_header_bytes(struct fixture *f, size_t lines, size_t length, bool slowly)
-{
-        struct buffer text = BUFFER_INIT(f, 1024 * 1024);
-        int fd = test_connect(f->port), on = 1;
-
-        setsockopt(fd, 6, 1, &on, sizeof(on));
-        buffer_text(&text, "GET /things/1 HTTP/1.1\r\n" HOST);
-        for (size_t i = 0; i < lines; i++) {
-                buffer_printf(&text, "X-%zu: ", i);
-                for (size_t j = 0; j < length; j++)
-                        buffer_char(&text, 'a');
-                buffer_text(&text, "\r\n");
-        }
-        buffer_text(&text, "x-test: last\r\n\r\n");
-        for (size_t at = 0, step = slowly ? 997 : text.length; at < text.length; at += step)
-                test_send(fd, text.data + at, text.length - at < step ? text.length - at : step);
+        test_print(fd, "GET /pool HTTP/1.0\r\n\r\n");
         struct answer answer = test_read(f, fd, false);
-
-        close(fd);
-        return answer;
-}
-
-static void headers_up_to_16_kib_work(void **state)
-{
-        struct fixture *f = *state;
-        struct answer answer = with_header_bytes(f, 1, 15 * 1024, false);
-
-        assert_string_equal(answer.body, "/things/1|1|-|last|127.0.0.1");
-        answer = with_header_bytes(f, 1, 15 * 1024, true);
-        assert_string_equal(answer.body, "/things/1|1|-|last|127.0.0.1");
-        answer = with_header_bytes(f, 90, 160, true);
-        assert_string_equal(answer.body, "/things/1|1|-|last|127.0.0.1");
-}
-
-static void larger_heads_are_431(void **state)
-{
-        struct fixture *f = *state;
-        const size_t sizes[] = {16 * 1024, 24 * 1024, 100 * 1024, 900 * 1024};
-
-        for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
-                struct answer answer = with_header_bytes(f, 1, sizes[i], false);
-
-                test_problem(&answer, 431, "large");
-        }
-        struct answer answer = with_header_bytes(f, 101, 1, false);
-
-        test_problem(&answer, 431, "100");
-}
-
-static void long_targets_are_414_or_431(void **state)
-{
-        struct fixture *f = *state;
-        char *path = mem_array(f, char, 100001);
-
-        memset(path, 'a', 100000);
-        struct answer answer = test_ask(f, f->port, "GET /%s HTTP/1.1\r\n" HOST "\r\n", path);
-
-        test_problem(&answer, 414, "long");
-}
-
-static void bodies_up_to_the_maximum_pass(void **state)
-{
-        struct fixture *f = *state;
-        char *body = mem_array(f, char, 100 * 1024 + 1);
-
-        memset(body, 'b', 100 * 1024);
-        struct answer answer = post(f, "/echo", "text/plain", body);
 
         assert_int_equal(answer.status, 200);
-        assert_int_equal(answer.length, 100 * 1024);
-        answer = post(f, "/echo-inline", "text/plain", body);
-        assert_int_equal(answer.length, 100 * 1024);
-}
-
-static void larger_bodies_are_413(void **state)
-{
-        struct fixture *f = *state;
-        size_t length = 8 * 1024 * 1024;
-        char *body = mem_array(f, char, length + 1);
-
-        memset(body, 'b', length);
-        /* A little too large: read away, the connection lives. */
-        int fd = test_connect(f->port);
-
-        test_print(fd, "POST /things HTTP/1.1\r\n" HOST "Content-Length: 2000\r\n\r\n");
-        test_send(fd, body, 2000);
-        test_print(fd, "GET /inline HTTP/1.1\r\n" HOST "\r\n");
-        struct answer answer = test_read(f, fd, false);
-
-        test_problem(&answer, 413, "1000");
-        answer = test_read(f, fd, false);
         assert_string_equal(answer.body, "hello");
-        close(fd);
-        /* Much too large: refused before it is read, and the client still reads the answer. */
-        answer = post(f, "/echo", "text/plain", body);
-        test_problem(&answer, 413, "102400");
-        /* Without a length the limit shows on the way. */
-        fd = test_connect(f->port);
-        test_print(fd, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
-                   length);
-        test_send(fd, body, length);
-        answer = test_read(f, fd, false);
-        test_problem(&answer, 413, "102400");
-        assert_true(test_closes(fd, 3000));
-        close(fd);
-        answer =
-                test_ask(f, f->port, "GET /inline HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab");
-        test_problem(&answer, 413, "no body");
-}
-
-static void expect_continue_is_answered(void **state)
-{
-        struct fixture *f = *state;
-        int fd = test_connect(f->port);
-
-        test_print(fd, "POST /echo HTTP/1.1\r\n" HOST
-                       "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n");
-        struct answer answer = test_read(f, fd, true);
-
-        assert_int_equal(answer.status, 100);
-        test_print(fd, "ok");
-        answer = test_read(f, fd, false);
-        assert_string_equal(answer.body, "ok");
-        close(fd);
-        fd = test_connect(f->port);
-        test_print(fd, "POST /echo HTTP/1.1\r\n" HOST
-                       "Content-Length: 999999\r\nExpect: 100-continue\r\n\r\n");
-        answer = test_read(f, fd, false);
-        test_problem(&answer, 413, "");
+        assert_true(test_closes(fd, 1000));
         close(fd);
 }
 
-static void sinks_take_large_bodies(void **state)
+static const char *metrics(const void *ctx)
 {
-        struct fixture *f = *state;
-        size_t length = 5 * 1024 * 1024;
-        char *body = mem_array(f, char, length + 1);
-        int fd = test_connect(f->port);
+        struct buffer *text = mem_new(ctx, struct buffer);
 
-        memset(body, 'b', length);
-        test_print(fd,
-                   "POST /sink HTTP/1.1\r\n" HOST
-                   "Authorization: me\r\nContent-Length: %zu\r\n\r\n",
-                   length);
-        test_send(fd, body, length);
-        struct answer answer = test_read(f, fd, false);
-
-        assert_string_equal(answer.body, "5242880");
-        test_print(fd, "POST /sink HTTP/1.1\r\n" HOST "Authorization: me\r\n\r\n");
-        answer = test_read(f, fd, false);
-        assert_string_equal(answer.body, "0");
-        close(fd);
-        /* A stranger's upload is refused before it is read. */
-        fd = test_connect(f->port);
-        test_print(fd, "POST /sink HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", length);
-        test_send(fd, body, length);
-        answer = test_read(f, fd, false);
-        test_problem(&answer, 401, "Sign in");
-        close(fd);
-        /* A sink refuses at once, or on the way. */
-        answer = test_ask(f, f->port,
-                          "POST /sink HTTP/1.1\r\n" HOST
-                          "Authorization: me\r\nX-Refuse: 1\r\nContent-Length: 2\r\n\r\nab");
-        test_problem(&answer, 415, "not this");
-        body[length / 2] = '!';
-        fd = test_connect(f->port);
-        test_print(fd,
-                   "POST /sink HTTP/1.1\r\n" HOST
-                   "Authorization: me\r\nContent-Length: %zu\r\n\r\n",
-                   length);
-        test_send(fd, body, length);
-        answer = test_read(f, fd, false);
-        test_problem(&answer, 422, "exclamation");
-        close(fd);
+        *text = BUFFER_INIT(ctx, 4 * 1024 * 1024);
+        metrics_write(text, METRICS_TEXT);
+        return buffer_string(text);
 }
 
-static void slow_requests_are_closed(void **state)
+/* The value of a sample, 0 if it is not there. */
+static double sample(const char *text, const char *name)
 {
-        struct fixture *f = *state;
-        /* Silent in the head, silent in the body, dripping in the head, dripping in the body. */
-        static const struct {
-                const char *start, *drip;
-                bool answered;
-        } slow[] = {
-                {"GET /inline HTTP/1.1\r\nHo", NULL, true},
-                {"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\nabc", NULL, true},
-                {"GET /inline HTTP/1.1\r\n" HOST "X: ", "a", true},
-                {"POST /echo HTTP/1.1\r\n" HOST "Content-Length: 100\r\n\r\n", "a", true},
-                {"GET /in", "a", false},
+        const char *line = strstr(text, name);
+
+        return line ? strtod(line + strlen(name), NULL) : 0;
+}
+
+static char *read_log(const void *ctx, const char *path)
+{
+        SCOPED_FILE FILE *file = fopen(path, "r");
+        char *text = mem_array(ctx, char, 65536);
+
+        assert_non_null(file);
+        assert_true(fread(text, 1, 65535, file) > 0);
+        return text;
+}
+
+#define TOTAL "flowgenix_http_requests_total"
+#define TIMES "flowgenix_http_request_duration_seconds_count"
+
+static void requests_are_counted_and_logged(void **state)
+{
+        static const char *const counted[] = {
+                TOTAL "{method=\"GET\",route=\"/things/{id}\",status=\"200\"} ",
+                TOTAL "{method=\"other\",route=\"(none)\",status=\"405\"} ",
+                TIMES "{method=\"GET\",route=\"/things/{id}\"} ",
         };
+        struct fixture *f = *state;
+        char folder[] = "/tmp/test-server-XXXXXX";
+        struct error err = ERROR_INIT;
+        const char *before = metrics(f), *after, *path, *log;
 
-        for (size_t i = 0; i < ARRAY_LENGTH(slow); i++) {
-                int fd = test_connect(f->port);
-                bool closed = false;
+        assert_non_null(mkdtemp(folder));
+        path = mem_printf(f, "%s/log", folder);
+        assert_int_equal(
+                log_start(&(struct log_options){.file = path, .level = LOG_LEVEL_INFO}, &err), 0);
+        struct answer answer =
+                test_ask(f, f->port, "GET /things/7?token=sesame HTTP/1.1\r\n" HOST "\r\n");
 
-                test_send(fd, slow[i].start, strlen(slow[i].start));
-                if (slow[i].answered && !slow[i].drip) {
-                        struct answer answer = test_read(f, fd, false);
-
-                        test_problem(&answer, 408, "slow");
-                }
-                for (int j = 0; j < 50 && !closed; j++) {
-                        if (slow[i].drip)
-                                test_send(fd, slow[i].drip, 1);
-                        closed = test_closes(fd, 100);
-                }
-                if (!closed)
-                        fail_msg("case %zu stays open", i);
-                close(fd);
-        }
+        test_ask(f, f->port, "BREW /inline HTTP/1.1\r\n" HOST "\r\n");
+        /* Lines and counts come when the answer is through: a stop waits for them. */
+        f->server = server_stop(f->server, 1000);
+        log_stop();
+        after = metrics(f);
+        for (size_t i = 0; i < ARRAY_LENGTH(counted); i++)
+                assert_int_equal(sample(after, counted[i]) - sample(before, counted[i]), 1);
+        assert_int_equal(sample(after, "\nflowgenix_http_requests_in_flight "), 0);
+        log = read_log(f, path);
+        assert_non_null(strstr(log, test_header(f, &answer, "X-Request-ID")));
+        assert_non_null(strstr(log, "\"event_type\":\"http_request\""));
+        assert_non_null(strstr(log, "\"method\":\"GET\",\"route\":\"/things/{id}\","
+                                    "\"path\":\"/things/7\",\"status\":200"));
+        assert_null(strstr(log, "sesame"));
+        unlink(path);
+        rmdir(folder);
 }
 
 int main(void)
@@ -724,16 +477,8 @@ int main(void)
                 cmocka_unit_test(static_files_are_negotiated),
                 cmocka_unit_test(files_are_downloads),
                 cmocka_unit_test(connections_are_kept_and_pipelined),
-                cmocka_unit_test(malformed_framings_are_refused),
-                cmocka_unit_test(nul_bytes_do_not_hide),
-                cmocka_unit_test(headers_up_to_16_kib_work),
-                cmocka_unit_test(larger_heads_are_431),
-                cmocka_unit_test(long_targets_are_414_or_431),
-                cmocka_unit_test(bodies_up_to_the_maximum_pass),
-                cmocka_unit_test(larger_bodies_are_413),
-                cmocka_unit_test(expect_continue_is_answered),
-                cmocka_unit_test(sinks_take_large_bodies),
-                cmocka_unit_test(slow_requests_are_closed),
+                cmocka_unit_test(http_1_0_is_answered),
+                cmocka_unit_test(requests_are_counted_and_logged),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
