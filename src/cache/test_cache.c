@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-enum { VALUE = 1024 };
+enum { VALUE = 1024, BOUND = 64 * 1024, EXPOSITION_MAX = 1024 * 1024 };
 
 static int64_t now_us;
 
@@ -22,7 +22,7 @@ static int64_t test_clock(void)
 
 static int set_up(void **state)
 {
-        const struct cache_options options = {.bytes_max = 64 * 1024, .now_us = test_clock};
+        const struct cache_options options = {.bytes_max = BOUND, .now_us = test_clock};
 
         now_us = 1000000;
         *state = cache_new(&options);
@@ -101,7 +101,7 @@ static void gives_copies(void **state)
 static void forgets_in_time(void **state)
 {
         put_text(*state, "a", "x");
-        now_us += 999 * 1000;
+        now_us += 999000;
         assert_true(has(*state, "a"));
         now_us += 1000;
         assert_false(has(*state, "a"));
@@ -149,13 +149,13 @@ static void drops_what_was_not_used_for_longest(void **state)
 
 static void does_not_keep_what_is_too_large(void **state)
 {
-        char *large = calloc(1, 64 * 1024);
+        char *large = calloc(1, BOUND);
 
         put_text(*state, "small", "x");
         put_text(*state, "large", "before");
-        cache_put(*state, "large", large, 64 * 1024, 1000);
+        cache_put(*state, "large", large, BOUND, 1000);
         assert_false(has(*state, "large"));
-        cache_put(*state, "large", large, 64 * 1024 - 10, 1000);
+        cache_put(*state, "large", large, BOUND - 10, 1000);
         assert_false(has(*state, "large"));
         assert_true(has(*state, "small"));
         free(large);
@@ -164,7 +164,7 @@ static void does_not_keep_what_is_too_large(void **state)
 static double counted(const char *result)
 {
         SCOPED_MEM void *ctx = mem_root();
-        struct buffer out = BUFFER_INIT(ctx, 1024 * 1024);
+        struct buffer out = BUFFER_INIT(ctx, EXPOSITION_MAX);
         char sample[80];
         const char *line;
 

@@ -8,6 +8,8 @@
 
 #include "websearch/websearch_internal.h"
 
+enum { WORDS_MAX = 2 * WEBSEARCH_DETAIL_MAX };
+
 struct wording {
         enum status status;
         bool retryable;
@@ -81,9 +83,8 @@ static void keep_detail(struct refusal *refusal, const struct question *question
                         const char *detail)
 {
         SCOPED_MEM void *ctx = mem_root();
-        const char *text =
-                websearch_plain_text(ctx, detail ? detail : "", WEBSEARCH_DETAIL_MAX * 2);
-        struct buffer out = BUFFER_INIT(ctx, WEBSEARCH_DETAIL_MAX * 2);
+        const char *text = websearch_plain_text(ctx, detail ? detail : "", WORDS_MAX);
+        struct buffer out = BUFFER_INIT(ctx, WORDS_MAX);
 
         for (const char *at = text; *at;) {
                 size_t length = key_at(at, question);

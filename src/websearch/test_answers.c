@@ -148,7 +148,7 @@ static const char *query_of(const void *ctx, const char *provider, const char *t
 
 static char *repeat(const void *ctx, const char *text, size_t times)
 {
-        struct buffer out = BUFFER_INIT(ctx, 1024 * 1024);
+        struct buffer out = BUFFER_INIT(ctx, 1 << 20);
 
         while (times-- > 0)
                 buffer_text(&out, text);

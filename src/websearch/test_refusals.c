@@ -170,7 +170,7 @@ static void keeps_long_words_short(void **state)
         struct question question = question_for(&searxng_ops);
         struct refusal refusal = {0};
         SCOPED_MEM void *ctx = mem_root();
-        struct buffer words = BUFFER_INIT(ctx, 1024 * 1024);
+        struct buffer words = BUFFER_INIT(ctx, 1 << 20);
 
         (void)state;
         for (int i = 0; i < 5000; i++)

@@ -64,7 +64,7 @@ static int set_up(void **state)
         struct error err = ERROR_INIT;
 
         fixture->stub = stub_start();
-        fixture->cache = cache_new(&(struct cache_options){.bytes_max = 1024 * 1024});
+        fixture->cache = cache_new(&(struct cache_options){.bytes_max = 1 << 20});
         if (http_client_new(&fixture->client, &err))
                 return -1;
         open_websearch(fixture, NULL);
@@ -293,10 +293,10 @@ static void survives_bad_answers(void **state)
 static void bounds_answers(void **state)
 {
         struct fixture *fixture = *state;
-        struct buffer body = BUFFER_INIT(fixture, 4 * 1024 * 1024);
+        struct buffer body = BUFFER_INIT(fixture, 4 << 20);
 
         buffer_text(&body, "{\"padding\":\"");
-        while (body.length < 3 * 1024 * 1024)
+        while (body.length < 3 << 20)
                 buffer_text(&body, "much too much text ");
         buffer_text(&body, "\"}");
         reply(fixture, SEARXNG_PATH, 200, NULL, body.data);
