@@ -159,7 +159,7 @@ static struct reply search_web(struct request *req)
 }
 
 const struct route search_routes[] = {
-        {METHOD_POST, "/api/v1/search/documents", 0, SMALL_BODY, search_documents, NULL},
-        {METHOD_POST, "/api/v1/search/web", 0, SMALL_BODY, search_web, NULL},
+        {METHOD_POST, "/api/v1/search/documents", 0, INPUT_BODY, search_documents, NULL},
+        {METHOD_POST, "/api/v1/search/web", 0, INPUT_BODY, search_web, NULL},
         {0},
 };
