@@ -146,19 +146,14 @@ static void take_candidate(struct answer *answer, const json_t *candidate)
                   json_get_text(candidate, "finishReason", NULL));
 }
 
-static void gemini_explain(const struct endpoint *endpoint, unsigned http_status,
-                           const json_t *json, struct refusal *refusal);
-
 static enum status gemini_chat_event(const struct endpoint *endpoint, struct answer *answer,
                                      const json_t *json, struct refusal *refusal)
 {
         const json_t *error = json_object_get(json, "error");
 
         /* An error in the midst of a stream; without alt=sse it comes wrapped in an array. */
-        if (error || json_is_array(json)) {
-                gemini_explain(endpoint, (unsigned)json_get_int(error, "code", 0), json, refusal);
-                return refusal->error.status;
-        }
+        if (error || json_is_array(json))
+                return llm_refusal_from_json(refusal, endpoint, json);
         take_usage(answer, json_object_get(json, "usageMetadata"));
         copy_word(answer->model, sizeof(answer->model), json_get_text(json, "modelVersion", NULL));
         copy_word(answer->blocked, sizeof(answer->blocked),
@@ -292,21 +287,21 @@ static enum refusal_kind kind_of(const json_t *error, unsigned http_status, cons
         return REFUSED_SHAPE;
 }
 
-static void gemini_explain(const struct endpoint *endpoint, unsigned http_status,
-                           const json_t *json, struct refusal *refusal)
+static struct explanation gemini_explain(unsigned http_status, const json_t *json)
 {
         const json_t *root = json_is_array(json) ? json_array_get(json, 0) : json;
         const json_t *error = json_object_get(root, "error");
-        const char *message = json_get_text(error, "message", "");
-        enum refusal_kind kind = kind_of(error, http_status, message, &refusal->quirk);
+        struct explanation told = {.message = json_get_text(error, "message", "")};
 
+        if (http_status == 0)
+                http_status = (unsigned)json_get_int(error, "code", 0);
+        told.kind = kind_of(error, http_status, told.message, &told.quirk);
         /* A 404 that is not Google's own is a wrong address, not a wrong model. */
-        if (kind == REFUSED_MODEL && !error)
-                kind = REFUSED_SHAPE;
-        llm_refusal_set(refusal, kind, endpoint, message);
-        if (refusal->retryable)
-                refusal->error.retry_after_ms = read_delay(
-                        json_get_text(find_detail(error, "RetryInfo"), "retryDelay", NULL));
+        if (told.kind == REFUSED_MODEL && !error)
+                told.kind = REFUSED_SHAPE;
+        told.retry_after_ms =
+                read_delay(json_get_text(find_detail(error, "RetryInfo"), "retryDelay", NULL));
+        return told;
 }
 
 /* --- Embeddings --------------------------------------------------------------------------------

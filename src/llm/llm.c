@@ -28,31 +28,6 @@ struct llm *llm_free(struct llm *llm)
         return mem_free(llm);
 }
 
-static const char *or_empty(const char *text)
-{
-        return text ? text : "";
-}
-
-static void copy_passages(struct llm_call *call, const struct llm_request *request)
-{
-        call->passage_count = request->passage_count;
-        call->passages = mem_array(call, struct llm_passage, request->passage_count);
-        for (size_t i = 0; i < request->passage_count; i++) {
-                const struct llm_passage *from = &request->passages[i];
-
-                call->passages[i] = (struct llm_passage){
-                        .document_id = mem_strdup(call, from->document_id),
-                        .chunk_id = mem_strdup(call, from->chunk_id),
-                        .filename = mem_strdup(call, from->filename),
-                        .text = mem_strdup(call, or_empty(from->text)),
-                        .page = from->page,
-                        .start = from->start,
-                        .url = mem_strdup(call, from->url),
-                        .title = mem_strdup(call, from->title),
-                };
-        }
-}
-
 static struct llm_call *call_new(struct llm *llm, const struct llm_request *request,
                                  const struct llm_handlers *handlers, void *arg)
 {
@@ -70,7 +45,6 @@ static struct llm_call *call_new(struct llm *llm, const struct llm_request *requ
         call->deadline_us = call->start_us + (int64_t)timeout_ms * 1000;
         call->answer.text = BUFFER_INIT(call, LLM_ANSWER_MAX);
         pthread_mutex_init(&call->lock, NULL);
-        copy_passages(call, request);
         return call;
 }
 
@@ -78,14 +52,17 @@ struct llm_call *llm_chat(struct llm *llm, const struct llm_request *request,
                           const struct llm_handlers *handlers, void *arg)
 {
         struct llm_call *call = call_new(llm, request, handlers, arg);
+        struct error err = ERROR_INIT;
 
         if (llm_endpoint_fill(llm, call, &request->target, /* embedding= */ false, &call->endpoint,
-                              &call->refusal.error))
+                              &err)) {
+                llm_call_refusal(call)->error = err;
                 llm_call_finish_later(call);
-        else if (call->endpoint.provider->dialect)
+        } else if (call->endpoint.provider->dialect) {
                 llm_remote_chat(call, request);
-        else
+        } else {
                 local_chat(call, request);
+        }
         return call;
 }
 

@@ -28,7 +28,7 @@ int64_t llm_tokens_estimate(const char *text, size_t length)
 }
 
 /* A call that was refused before any text came has used nothing. */
-static void fill_usage(const struct llm_call *call, struct llm_usage *usage)
+static void fill_usage(struct llm_call *call, struct llm_usage *usage)
 {
         const struct answer *answer = &call->answer;
         const char *provider = call->endpoint.provider ? call->endpoint.provider->name : "";
@@ -37,7 +37,7 @@ static void fill_usage(const struct llm_call *call, struct llm_usage *usage)
         if (call->first_token_us)
                 usage->time_to_first_token_ms =
                         (double)(call->first_token_us - call->start_us) / 1000;
-        if (call->refusal.error.status && !answer->has_usage && answer->text.length == 0)
+        if (llm_call_refusal(call)->error.status && !answer->has_usage && answer->text.length == 0)
                 return;
         usage->estimated = !answer->has_usage;
         usage->input_tokens = answer->has_usage ? answer->input_tokens : call->prompt_tokens;
@@ -86,9 +86,10 @@ static void count(const struct llm_call *call, const char *status, const struct 
                 metric_add(METRIC_llm_cost_dollars_total, usage->cost_dollars, provider, model);
 }
 
-static void log_call(const struct llm_call *call, const char *status, const struct llm_usage *usage)
+static void log_call(struct llm_call *call, const char *status, const struct llm_usage *usage)
 {
-        const struct error *err = &call->refusal.error;
+        const struct refusal *refusal = llm_call_refusal(call);
+        const struct error *err = &refusal->error;
         bool failed = err->status != STATUS_OK && err->status != STATUS_CANCELLED;
         const struct log_field fields[] = {
                 LOG_STR("provider",
@@ -100,7 +101,7 @@ static void log_call(const struct llm_call *call, const char *status, const stru
                 LOG_INT("output_tokens", usage->output_tokens),
                 LOG_BOOL("tokens_estimated", usage->estimated),
                 LOG_INT("retries", call->retries),
-                LOG_STR("detail", *call->refusal.detail ? call->refusal.detail : NULL),
+                LOG_STR("detail", *refusal->detail ? refusal->detail : NULL),
                 LOG_REAL("time_to_first_token_ms", usage->time_to_first_token_ms),
         };
         size_t field_count = ARRAY_LENGTH(fields) - (usage->time_to_first_token_ms < 0 ? 1 : 0);
@@ -110,23 +111,33 @@ static void log_call(const struct llm_call *call, const char *status, const stru
                   failed ? err : NULL, fields, field_count);
 }
 
+struct refusal *llm_call_refusal(struct llm_call *call)
+{
+        if (!call->refusal)
+                call->refusal = mem_new(call, struct refusal);
+        return call->refusal;
+}
+
 static json_t *take_citations(struct llm_call *call)
 {
         json_t *citations = call->citations;
+        SCOPED_MEM void *ctx = mem_root();
+        struct llm_passage *passages;
+        size_t count;
 
         call->citations = NULL;
         if (citations)
                 return citations;
-        if (call->refusal.error.status)
+        if (llm_call_refusal(call)->error.status || !strchr(buffer_string(&call->answer.text), '['))
                 return json_array();
-        return citations_resolve(buffer_string(&call->answer.text), call->passages,
-                                 call->passage_count);
+        passages = kept_passages_read(call->passages, ctx, &count);
+        return citations_resolve(buffer_string(&call->answer.text), passages, count);
 }
 
 void llm_call_finish(struct llm_call *call)
 {
         TRACE_SCOPE(&call->trace);
-        const struct error *err = &call->refusal.error;
+        const struct error *err = &llm_call_refusal(call)->error;
         const char *status = status_label(err->status);
         SCOPED_JSON json_t *citations = take_citations(call);
         struct llm_result result = {
@@ -139,15 +150,16 @@ void llm_call_finish(struct llm_call *call)
         fill_usage(call, &result.usage);
         count(call, status, &result.usage);
         log_call(call, status, &result.usage);
-        call->handlers.done(&result, err->status ? err : NULL, call->refusal.retryable, call->arg);
+        call->handlers.done(&result, err->status ? err : NULL, llm_call_refusal(call)->retryable,
+                            call->arg);
         pthread_mutex_destroy(&call->lock);
         mem_free(call);
 }
 
 void llm_call_cancelled(struct llm_call *call)
 {
-        call->refusal = (struct refusal){0};
-        error_set(&call->refusal.error, STATUS_CANCELLED, "the call was cancelled");
+        *llm_call_refusal(call) = (struct refusal){0};
+        error_set(&llm_call_refusal(call)->error, STATUS_CANCELLED, "the call was cancelled");
         llm_call_finish(call);
 }
 

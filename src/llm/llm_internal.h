@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "llm/llm.h"
+#include "llm/llm_passages.h"
 #include "llm/prices.h"
 #include "net/sse.h"
 
@@ -76,6 +77,32 @@ struct embedding {
         int64_t tokens;      /* of that batch; 0: not told */
 };
 
+/* Why a provider does not answer; one wording for all of them. */
+enum refusal_kind {
+        REFUSED_KEY,        /* the key is wrong */
+        REFUSED_PERMISSION, /* the key is right, but may not do this */
+        REFUSED_REGION,
+        REFUSED_MODEL,
+        REFUSED_QUOTA, /* used up: waiting a little does not help */
+        REFUSED_RATE,  /* too fast */
+        REFUSED_BUSY,
+        REFUSED_LENGTH,  /* prompt too long */
+        REFUSED_REQUEST, /* something else about the request */
+        REFUSED_SERVER,  /* its fault */
+        REFUSED_SAFETY,
+        REFUSED_BUDGET, /* thinking used up max_tokens */
+        REFUSED_EMPTY,
+        REFUSED_CUT,   /* the stream ended too early */
+        REFUSED_SHAPE, /* not the answer this provider gives */
+};
+
+struct explanation {
+        enum refusal_kind kind;
+        unsigned quirk;
+        unsigned retry_after_ms;
+        const char *message; /* the provider's words, borrowed from its JSON; NULL: none */
+};
+
 /* How a provider is spoken to. Functions get what they need and keep nothing. */
 struct dialect {
         /* Checks the model's name and brings the base URL into its one form, below ctx. */
@@ -107,9 +134,9 @@ struct dialect {
         enum status (*check_answer)(const struct endpoint *endpoint, const json_t *json,
                                     struct error *err);
 
-        /* Explains an error object of the provider, or a whole error answer. `json` may be NULL. */
-        void (*explain)(const struct endpoint *endpoint, unsigned http_status, const json_t *json,
-                        struct refusal *refusal);
+        /* What an error object of the provider, or a whole error answer, means. `http_status` is 0
+         * inside a stream; `json` may be NULL. */
+        struct explanation (*explain)(unsigned http_status, const json_t *json);
 };
 
 extern const struct dialect gemini_dialect, openai_dialect;
@@ -131,8 +158,7 @@ struct llm_call {
         struct llm_handlers handlers;
         void *arg;
         struct trace trace;
-        struct llm_passage *passages;
-        size_t passage_count;
+        struct kept_passages *passages;
         char *question; /* local only */
         bool json_output, stream;
 
@@ -146,9 +172,9 @@ struct llm_call {
         int64_t prompt_tokens; /* estimated */
         struct sse_reader *reader;
         struct answer answer;
-        json_t *citations; /* of the local engine; NULL: resolved from the text's markers */
-        struct refusal refusal;
-        bool unreadable; /* the refusal is that the answer does not parse */
+        json_t *citations;       /* of the local engine; NULL: resolved from the text's markers */
+        struct refusal *refusal; /* NULL until needed: see llm_call_refusal */
+        bool unreadable;         /* the refusal is that the answer does not parse */
         int64_t start_us, deadline_us, first_token_us;
         unsigned retries;
 };
@@ -175,26 +201,12 @@ unsigned llm_quirks_get(struct quirks *quirks, const char *base_url, const char 
 /* Remembers the quirks of an endpoint that answered. */
 void llm_quirks_add(struct quirks *quirks, const struct endpoint *endpoint);
 
-/* llm_refusal.c: one wording for all providers. */
-enum refusal_kind {
-        REFUSED_KEY,        /* the key is wrong */
-        REFUSED_PERMISSION, /* the key is right, but may not do this */
-        REFUSED_REGION,
-        REFUSED_MODEL,
-        REFUSED_QUOTA, /* used up: waiting a little does not help */
-        REFUSED_RATE,  /* too fast */
-        REFUSED_BUSY,
-        REFUSED_LENGTH,  /* prompt too long */
-        REFUSED_REQUEST, /* something else about the request */
-        REFUSED_SERVER,  /* its fault */
-        REFUSED_SAFETY,
-        REFUSED_BUDGET, /* thinking used up max_tokens */
-        REFUSED_EMPTY,
-        REFUSED_CUT,   /* the stream ended too early */
-        REFUSED_SHAPE, /* not the answer this provider gives */
-};
+/* llm_refusal.c */
 enum status llm_refusal_set(struct refusal *refusal, enum refusal_kind kind,
                             const struct endpoint *endpoint, const char *detail);
+/* From an error object inside an answer. */
+enum status llm_refusal_from_json(struct refusal *refusal, const struct endpoint *endpoint,
+                                  const json_t *json);
 /* From an HTTP answer with an error status. */
 void llm_refusal_from_answer(struct refusal *refusal, const struct endpoint *endpoint,
                              const struct http_result *result);
@@ -213,7 +225,9 @@ void llm_remote_chat(struct llm_call *call, const struct llm_request *request);
 void local_chat(struct llm_call *call, const struct llm_request *request);
 
 /* llm_call.c */
-/* Reports (success unless call->refusal holds an error), counts, logs and frees. */
+/* What went wrong; status OK so far. Large, so made when first asked for. */
+struct refusal *llm_call_refusal(struct llm_call *call);
+/* Reports (success unless the refusal holds an error), counts, logs and frees. */
 void llm_call_finish(struct llm_call *call);
 /* The same for a call that was cancelled. */
 void llm_call_cancelled(struct llm_call *call);

@@ -54,14 +54,14 @@ static const struct wording wordings[] = {
                            "%1$s has no model '%2$s' (misspelt, retired, or not installed there): "
                            "choose another in the node's settings"},
         [REFUSED_QUOTA] = {STATUS_RATE_LIMITED, false,
-                           "The quota of this %1$s account is used up: wait until it is renewed, "
+                           "%1$s: the quota of this account is used up: wait until it is renewed, "
                            "check billing with the provider, or choose another provider"},
         [REFUSED_RATE] = {STATUS_RATE_LIMITED, true,
                           "%1$s is asked too often with this key: try again in a moment"},
         [REFUSED_BUSY] = {STATUS_UNAVAILABLE, true,
                           "%1$s is overloaded or still starting: try again in a moment"},
         [REFUSED_LENGTH] = {STATUS_UNPROCESSABLE, false,
-                            "The prompt is too long for the model %2$s of %1$s: hand over fewer "
+                            "%1$s: the prompt is too long for the model %2$s: hand over fewer "
                             "passages or a shorter history"},
         [REFUSED_REQUEST] = {STATUS_UNPROCESSABLE, false, "%1$s did not accept the request: %3$s"},
         [REFUSED_SERVER] = {STATUS_UPSTREAM, true, "%1$s failed on its own side: %3$s"},
@@ -70,7 +70,7 @@ static const struct wording wordings[] = {
                  "%1$s withheld the answer for safety or policy reasons (%3$s): rephrase "
                  "the question"},
         [REFUSED_BUDGET] = {STATUS_UNPROCESSABLE, false,
-                            "The model %2$s of %1$s used all its tokens before it answered: raise "
+                            "%1$s: the model %2$s used all its tokens before it answered: raise "
                             "the limit on the answer's tokens in the node's settings"},
         [REFUSED_EMPTY] = {STATUS_UPSTREAM, true, "%1$s gave an empty answer"},
         [REFUSED_CUT] = {STATUS_UPSTREAM, true, "%1$s broke off in mid-answer"},
@@ -96,6 +96,25 @@ enum status llm_refusal_set(struct refusal *refusal, enum refusal_kind kind,
 }
 #pragma GCC diagnostic pop
 
+static void explain(struct refusal *refusal, const struct endpoint *endpoint, unsigned http_status,
+                    const json_t *json, const char *otherwise)
+{
+        struct explanation told = endpoint->provider->dialect->explain(http_status, json);
+        const char *message = told.message && *told.message ? told.message : otherwise;
+
+        llm_refusal_set(refusal, told.kind, endpoint, message);
+        refusal->quirk = told.quirk;
+        if (refusal->retryable)
+                refusal->error.retry_after_ms = told.retry_after_ms;
+}
+
+enum status llm_refusal_from_json(struct refusal *refusal, const struct endpoint *endpoint,
+                                  const json_t *json)
+{
+        explain(refusal, endpoint, 0, json, NULL);
+        return refusal->error.status;
+}
+
 void llm_refusal_from_answer(struct refusal *refusal, const struct endpoint *endpoint,
                              const struct http_result *result)
 {
@@ -104,16 +123,13 @@ void llm_refusal_from_answer(struct refusal *refusal, const struct endpoint *end
         char what[LLM_DETAIL_MAX];
 
         *refusal = (struct refusal){0};
-        if (json_read(result->body, result->body_length, &json, &ignored) == STATUS_OK) {
-                endpoint->provider->dialect->explain(endpoint, result->status, json, refusal);
-        } else {
-                /* A proxy's page, most often: what counts is the status. */
-                endpoint->provider->dialect->explain(endpoint, result->status, NULL, refusal);
-                snprintf(what, sizeof(what), "HTTP %u, %.60s", result->status,
-                         result->content_type ? result->content_type : "no content type");
-                keep_detail(refusal, endpoint, what);
-        }
-        if (refusal->retryable && result->retry_after_ms && !refusal->error.retry_after_ms)
+        /* What is not JSON is a proxy's page, most often: its status is what counts. */
+        if (json_read(result->body, result->body_length, &json, &ignored))
+                json = NULL;
+        snprintf(what, sizeof(what), "HTTP %u, %.60s", result->status,
+                 result->content_type ? result->content_type : "no content type");
+        explain(refusal, endpoint, result->status, json, what);
+        if (refusal->retryable && !refusal->error.retry_after_ms)
                 refusal->error.retry_after_ms = result->retry_after_ms;
 }
 
@@ -124,8 +140,11 @@ void llm_refusal_from_transport(struct refusal *refusal, const struct endpoint *
         refusal->retryable = err->status == STATUS_UPSTREAM ||
                              err->status == STATUS_UPSTREAM_TIMEOUT ||
                              err->status == STATUS_UNAVAILABLE;
-        if (err->status != STATUS_CANCELLED)
-                error_prefix(&refusal->error, "%s", endpoint->title);
+        /* The message names the host already. */
+        if (endpoint->own_base || endpoint->provider->dialect == &gemini_dialect)
+                error_prefix(&refusal->error, "%s", endpoint->provider->title);
+        else
+                error_prefix(&refusal->error, "The model server");
 }
 
 bool llm_retry_wait(const struct llm *llm, unsigned retry, unsigned asked_ms, int64_t left_us,

@@ -13,7 +13,7 @@
 static void shape_failure(struct llm_call *call, const char *detail)
 {
         call->unreadable = true;
-        llm_refusal_set(&call->refusal, REFUSED_SHAPE, &call->endpoint, detail);
+        llm_refusal_set(llm_call_refusal(call), REFUSED_SHAPE, &call->endpoint, detail);
 }
 
 /* One JSON value of the provider: new text goes on to the caller. */
@@ -29,10 +29,10 @@ static bool take_json(struct llm_call *call, const char *text, size_t length)
                 shape_failure(call, err.message);
                 return false;
         }
-        if (dialect->chat_event(&call->endpoint, answer, json, &call->refusal))
+        if (dialect->chat_event(&call->endpoint, answer, json, llm_call_refusal(call)))
                 return false;
         if (answer->text.overflow) {
-                error_set(&call->refusal.error, STATUS_TOO_LARGE,
+                error_set(&llm_call_refusal(call)->error, STATUS_TOO_LARGE,
                           "the answer of %s is larger than %d bytes", call->endpoint.title,
                           LLM_ANSWER_MAX);
                 return false;
@@ -65,13 +65,13 @@ static void on_data(struct http_call *http, const char *data, size_t length, voi
         struct error err = ERROR_INIT;
         TRACE_SCOPE(&call->trace);
 
-        if (call->refusal.error.status)
+        if (llm_call_refusal(call)->error.status)
                 return;
         if (!call->reader)
                 call->reader = sse_reader_new(call, LLM_EVENT_MAX, on_event, call);
         if (sse_reader_feed(call->reader, data, length, &err))
                 shape_failure(call, err.message);
-        if (call->refusal.error.status)
+        if (llm_call_refusal(call)->error.status)
                 http_call_cancel(http); /* of no further use */
 }
 
@@ -81,7 +81,7 @@ static void end_stream(struct llm_call *call)
         struct error err = ERROR_INIT;
 
         if (sse_reader_end(call->reader, &err) || call->unreadable)
-                llm_refusal_set(&call->refusal, REFUSED_CUT, &call->endpoint, err.message);
+                llm_refusal_set(llm_call_refusal(call), REFUSED_CUT, &call->endpoint, err.message);
 }
 
 /* The transfer ended well: reads what is left, and judges the whole. */
@@ -95,35 +95,36 @@ static void judge_answer(struct llm_call *call, const struct http_result *result
                 take_json(call, result->body, result->body_length);
         else if (call->reader)
                 end_stream(call);
-        if (!call->refusal.error.status)
-                dialect->chat_end(&call->endpoint, &call->answer, &call->refusal);
+        if (!llm_call_refusal(call)->error.status)
+                dialect->chat_end(&call->endpoint, &call->answer, llm_call_refusal(call));
 }
 
 /* Fills call->refusal unless the answer is good. */
 static void judge(struct llm_call *call, const struct http_result *result, const struct error *err)
 {
-        if (call->refusal.error.status)
+        if (llm_call_refusal(call)->error.status)
                 return; /* known since it was in the stream */
         if (err && !call->answer.ended)
-                llm_refusal_from_transport(&call->refusal, &call->endpoint, err);
+                llm_refusal_from_transport(llm_call_refusal(call), &call->endpoint, err);
         else if (err || (result->status >= 200 && result->status < 300))
                 judge_answer(call, result);
         else
-                llm_refusal_from_answer(&call->refusal, &call->endpoint, result);
+                llm_refusal_from_answer(llm_call_refusal(call), &call->endpoint, result);
 }
 
 static bool should_retry(struct llm_call *call, unsigned *ret_wait_ms)
 {
-        return call->refusal.retryable && !call->first_token_us &&
+        return llm_call_refusal(call)->retryable && !call->first_token_us &&
                call->retries < LLM_RETRIES_MAX &&
-               llm_retry_wait(call->llm, call->retries, call->refusal.error.retry_after_ms,
+               llm_retry_wait(call->llm, call->retries,
+                              llm_call_refusal(call)->error.retry_after_ms,
                               call->deadline_us - clock_monotonic_us(), ret_wait_ms);
 }
 
 /* True if the body was changed in a way not tried before. */
 static bool adapt(struct llm_call *call)
 {
-        unsigned quirk = call->refusal.quirk;
+        unsigned quirk = llm_call_refusal(call)->quirk;
         SCOPED_JSON json_t *json = NULL;
         struct error err = ERROR_INIT;
 
@@ -132,6 +133,7 @@ static bool adapt(struct llm_call *call)
                 return false;
         call->endpoint.quirks |= quirk;
         call->endpoint.provider->dialect->chat_adapt(json, quirk);
+        kept_passages_move(call->passages);
         mem_free(call->body);
         call->body = json_write(call, json);
         call->body_length = strlen(call->body);
@@ -143,7 +145,7 @@ static void forget_attempt(struct llm_call *call)
         struct buffer text = call->answer.text;
 
         buffer_clear(&text);
-        call->refusal = (struct refusal){0};
+        *llm_call_refusal(call) = (struct refusal){0};
         call->unreadable = false;
         call->reader = mem_free(call->reader);
         call->answer = (struct answer){.text = text};
@@ -165,7 +167,7 @@ static void on_done(const struct http_result *result, const struct error *err, v
                 return;
         }
         judge(call, result, err);
-        if (!call->refusal.error.status) {
+        if (!llm_call_refusal(call)->error.status) {
                 llm_quirks_add(call->llm->quirks, &call->endpoint);
                 llm_call_finish(call);
         } else if (adapt(call)) {
@@ -180,10 +182,11 @@ static void on_done(const struct http_result *result, const struct error *err, v
         }
 }
 
-/* Whole milliseconds left, at least one, so that 0 does not stand for the client's default. */
+/* Milliseconds left, rounded up and at least one, so that 0 does not stand for the client's default. */
 static unsigned time_left_ms(const struct llm_call *call, unsigned delay_ms)
 {
-        int64_t left_ms = (call->deadline_us - clock_monotonic_us()) / 1000 - (int64_t)delay_ms;
+        int64_t left_us = call->deadline_us - clock_monotonic_us();
+        int64_t left_ms = (left_us + 999) / 1000 - (int64_t)delay_ms;
 
         return left_ms > 0 ? (unsigned)left_ms : 1;
 }
@@ -227,12 +230,14 @@ static enum status build(struct llm_call *call, const struct llm_request *reques
         struct buffer body = BUFFER_INIT(ctx, LLM_BODY_MAX);
 
         dialect->chat_body(&body, &call->endpoint, request, call->stream);
-        if (buffer_check(&body, "the prompt", &call->refusal.error))
-                return call->refusal.error.status;
+        if (body.overflow)
+                return buffer_check(&body, "the prompt", &llm_call_refusal(call)->error);
         call->body = mem_dup(call, buffer_string(&body), body.length + 1);
         call->body_length = body.length;
         call->prompt_tokens = llm_tokens_estimate(call->body, call->body_length);
         call->url = dialect->chat_url(call, &call->endpoint, call->stream);
+        call->passages = kept_passages_new(call, request->passages, request->passage_count,
+                                           call->body, call->body_length);
         return STATUS_OK;
 }
 

@@ -49,10 +49,13 @@ static void run(void *arg)
 {
         struct llm_call *call = arg;
         struct answer *answer = &call->answer;
+        SCOPED_MEM void *ctx = mem_root();
+        struct llm_passage *passages;
+        size_t count;
 
         if (!atomic_load(&call->cancelled)) {
-                local_answer(call->question, call->passages, call->passage_count, &answer->text,
-                             &call->citations);
+                passages = kept_passages_read(call->passages, ctx, &count);
+                local_answer(call->question, passages, count, &answer->text, &call->citations);
                 if (call->json_output)
                         wrap_json(&answer->text);
                 give(call, buffer_string(&answer->text));
@@ -75,8 +78,12 @@ void local_chat(struct llm_call *call, const struct llm_request *request)
 {
         call->question = mem_strdup(call, question_of(request));
         call->prompt_tokens = llm_tokens_estimate(call->question, strlen(call->question));
-        for (size_t i = 0; i < call->passage_count; i++)
-                call->prompt_tokens +=
-                        llm_tokens_estimate(call->passages[i].text, strlen(call->passages[i].text));
+        for (size_t i = 0; i < request->passage_count; i++) {
+                const char *text = request->passages[i].text;
+
+                call->prompt_tokens += text ? llm_tokens_estimate(text, strlen(text)) : 0;
+        }
+        call->passages = kept_passages_new(call, request->passages, request->passage_count,
+                                           /* body= */ NULL, 0);
         pool_continue(call->llm->pool, run, call);
 }

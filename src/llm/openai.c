@@ -163,9 +163,6 @@ static void take_content(struct answer *answer, const json_t *content)
                 buffer_text(&answer->text, json_get_text(part, "text", ""));
 }
 
-static void openai_explain(const struct endpoint *endpoint, unsigned http_status,
-                           const json_t *json, struct refusal *refusal);
-
 static enum status openai_chat_event(const struct endpoint *endpoint, struct answer *answer,
                                      const json_t *json, struct refusal *refusal)
 {
@@ -176,10 +173,8 @@ static enum status openai_chat_event(const struct endpoint *endpoint, struct ans
         const char *model = json_get_text(json, "model", NULL);
 
         if (json_is_object(json_object_get(json, "error")) ||
-            json_is_string(json_object_get(json, "error"))) {
-                openai_explain(endpoint, 0, json, refusal);
-                return refusal->error.status;
-        }
+            json_is_string(json_object_get(json, "error")))
+                return llm_refusal_from_json(refusal, endpoint, json);
         if (json_get_text(groq, "error", NULL))
                 return llm_refusal_set(refusal, REFUSED_SERVER, endpoint,
                                        json_get_text(groq, "error", NULL));
@@ -310,19 +305,18 @@ static enum refusal_kind kind_of(const struct openai_error *error, unsigned http
         return REFUSED_SHAPE;
 }
 
-static void openai_explain(const struct endpoint *endpoint, unsigned http_status,
-                           const json_t *json, struct refusal *refusal)
+static struct explanation openai_explain(unsigned http_status, const json_t *json)
 {
         struct openai_error error = read_error(json);
-        enum refusal_kind kind;
+        struct explanation told = {.message = error.message};
 
         /* An error inside a stream has no status of its own. */
         if (http_status == 0)
                 http_status = error.number >= 400 ? error.number : 500;
-        kind = kind_of(&error, http_status, &refusal->quirk);
-        if (kind == REFUSED_MODEL && !*error.message)
-                kind = REFUSED_SHAPE;
-        llm_refusal_set(refusal, kind, endpoint, error.message);
+        told.kind = kind_of(&error, http_status, &told.quirk);
+        if (told.kind == REFUSED_MODEL && !*error.message)
+                told.kind = REFUSED_SHAPE;
+        return told;
 }
 
 /* --- Embeddings --------------------------------------------------------------------------------

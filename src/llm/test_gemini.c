@@ -104,13 +104,16 @@ static void whole_answers_have_no_first_token(void **state)
         assert_true(outcome->usage.time_to_first_token_ms < 0);
 }
 
+/* A prompt that holds the passages, and one that does not, lead to the same quote. */
 static void markers_become_citations(void **state)
 {
         struct chat_fixture *fixture = *state;
         const struct llm_passage passages[] = {{.document_id = "d",
                                                 .chunk_id = "c",
                                                 .filename = "f",
-                                                .text = "One. Cats purr. Two."}};
+                                                .text = "One.\n\n\"Caf\u00E9\" cats purr. Two."}};
+        const struct llm_message with[] = {
+                {"user", "[1] f\nOne.\n\n\"Caf\u00E9\" cats purr. Two.\n\nWhy?"}};
         struct llm_request request = chat_request("gemini");
         const struct chat_outcome *outcome;
 
@@ -119,9 +122,13 @@ static void markers_become_citations(void **state)
                    "\"finishReason\":\"STOP\"}]}");
         request.passages = passages;
         request.passage_count = 1;
-        outcome = chat(fixture, &request, false);
-        assert_string_equal(json_get_text(json_path(outcome->citations, "[0]"), "quote", ""),
-                            "Cats purr.");
+        for (int i = 0; i < 2; i++) {
+                outcome = chat(fixture, &request, false);
+                assert_string_equal(
+                        json_get_text(json_path(outcome->citations, "[0]"), "quote", ""),
+                        "\"Caf\u00E9\" cats purr.");
+                request.messages = with;
+        }
 }
 
 struct refusal_case {
@@ -427,7 +434,7 @@ static void unreachable_servers_are_named(void **state)
         request.target.base_url = "http://127.0.0.1:1";
         outcome = chat(fixture, &request, true);
         assert_int_equal(outcome->err.status, STATUS_UPSTREAM);
-        assert_string_equal(outcome->err.message, "Gemini at 127.0.0.1:1: connection refused by "
+        assert_string_equal(outcome->err.message, "Gemini: connection refused by "
                                                   "127.0.0.1:1: is it running?");
         assert_true(outcome->retryable);
 }

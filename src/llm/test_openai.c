@@ -130,10 +130,15 @@ static void json_mode_asks_for_json(void **state)
         assert_null(strstr(sent, "null"));
 }
 
+static const char citing_answer[] =
+        "{\"choices\":[{\"message\":{\"content\":\"Yes [1].\"},\"finish_reason\":\"stop\"}]}";
+
 static void refused_fields_are_left_out_and_remembered(void **state)
 {
         struct chat_fixture *fixture = *state;
+        const struct llm_passage passages[] = {{.text = "Why?", .filename = "f"}};
         struct llm_request request = chat_request("openai");
+        const struct chat_outcome *outcome;
         char *sent;
 
         chat_reply(fixture, CHAT, 400,
@@ -142,12 +147,17 @@ static void refused_fields_are_left_out_and_remembered(void **state)
         chat_reply(fixture, CHAT, 400,
                    "{\"error\":{\"message\":\"'temperature' does not support 0.5\",\"param\":"
                    "\"temperature\",\"code\":\"unsupported_value\"}}");
-        chat_reply(fixture, CHAT, 200, good_answer);
+        chat_reply(fixture, CHAT, 200, citing_answer);
         request.max_tokens = 50;
         request.temperature = 0.5;
-        assert_string_equal(chat(fixture, &request, false)->text, "Yes.");
+        request.passages = passages;
+        request.passage_count = 1;
+        outcome = chat(fixture, &request, false);
+        assert_string_equal(outcome->text, "Yes [1].");
+        assert_string_equal(json_get_text(json_path(outcome->citations, "[0]"), "quote", ""),
+                            "Why?");
         assert_int_equal(stub_requests(fixture->stub), 3);
-        assert_string_equal(chat(fixture, &request, false)->text, "Yes.");
+        assert_string_equal(chat(fixture, &request, false)->text, "Yes [1].");
         assert_int_equal(stub_requests(fixture->stub), 4);
         sent = stub_request(fixture->stub, fixture, 0);
         assert_non_null(strstr(sent, "\"max_completion_tokens\":50"));
