@@ -104,6 +104,7 @@ CREATE INDEX executions_unfinished ON executions (workflow_id, id)
 CREATE TABLE steps (
         execution_id TEXT NOT NULL REFERENCES executions ON DELETE CASCADE,
         node_id      TEXT NOT NULL,
+        ordinal      INTEGER NOT NULL, -- place in the graph's order
         type         TEXT NOT NULL,
         status       TEXT NOT NULL
                 CHECK (status IN ('pending', 'running', 'completed', 'failed', 'skipped')),

@@ -27,8 +27,9 @@ static void sort_nodes(struct order *order)
                         order->sorted[order->sorted_count++] = i;
         }
         for (size_t done = 0; done < order->sorted_count; done++) {
-                const struct graph_node *node = &graph->nodes[order->sorted[done]];
+                struct graph_node *node = &graph->nodes[order->sorted[done]];
 
+                node->order = done;
                 order->is_sorted[order->sorted[done]] = true;
                 for (size_t e = 0; e < node->outgoing_count; e++) {
                         size_t target = graph->edges[node->outgoing[e]].target;

@@ -108,6 +108,7 @@ static struct step node_row(const struct run *run, size_t i)
 
         return (struct step){
                 .node_id = text(run->graph->nodes[i].id),
+                .ordinal = (int64_t)run->graph->nodes[i].order,
                 .type = text(run->graph->nodes[i].type->type),
                 .status = text(row_status(state->status)),
                 .attempt = state->attempt,
@@ -229,6 +230,7 @@ static void fill_pending(struct run *run, struct commit *commit)
                         continue;
                 *step = (struct step){
                         .node_id = text(node->id),
+                        .ordinal = (int64_t)node->order,
                         .type = text(node->type->type),
                         .status = text("pending"),
                         .input = run_start_input_text(run, commit),

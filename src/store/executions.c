@@ -111,9 +111,10 @@ static enum status put_step(struct db_conn *conn, const char *execution_id, cons
                             struct error *err)
 {
         static const char sql[] =
-                "INSERT INTO steps (execution_id, node_id, type, status, attempt, started_at,"
+                "INSERT INTO steps (execution_id, node_id, ordinal, type, status, attempt, "
+                "started_at,"
                 " finished_at, input, output, usage, error)"
-                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
+                " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
                 " ON CONFLICT (execution_id, node_id) DO UPDATE SET type = excluded.type,"
                 " status = excluded.status, attempt = excluded.attempt,"
                 " started_at = excluded.started_at, finished_at = excluded.finished_at,"
@@ -121,8 +122,8 @@ static enum status put_step(struct db_conn *conn, const char *execution_id, cons
                 " error = excluded.error";
 
         return db_exec(conn, sql,
-                       DB_ARGS(DB_TEXT(execution_id), DB_TEXT(step->node_id), DB_TEXT(step->type),
-                               DB_TEXT(step->status), DB_INT(step->attempt),
+                       DB_ARGS(DB_TEXT(execution_id), DB_TEXT(step->node_id), DB_INT(step->ordinal),
+                               DB_TEXT(step->type), DB_TEXT(step->status), DB_INT(step->attempt),
                                DB_INT(step->started_at), DB_INT(step->finished_at),
                                DB_TEXT(step->input), DB_TEXT(step->output), DB_TEXT(step->usage),
                                DB_TEXT(step->error)),

@@ -33,7 +33,7 @@ static const struct row_type step_type = ROW_TYPE(struct step, "step", step_colu
 /* In the order in which they began; those that have not, last. */
 static const char steps_sql[] =
         "SELECT node_id, type, status, attempt, started_at, finished_at, input, output, usage,"
-        " error FROM steps WHERE execution_id = ?1 ORDER BY started_at = 0, started_at, node_id";
+        " error FROM steps WHERE execution_id = ?1 ORDER BY ordinal, node_id";
 
 enum status store_get_execution(struct store *store, const void *ctx, const char *owner_id,
                                 const char *id, struct execution *ret, struct error *err)

@@ -77,6 +77,7 @@ static void an_execution_lives_through_its_commits(void **state)
         struct fixture *fixture = *state;
         struct execution row = insert(fixture, &fixture->alices), found = {0};
         struct step first = {.node_id = TEXT("b"),
+                             .ordinal = 1,
                              .type = TEXT("userQuery"),
                              .status = TEXT("completed"),
                              .attempt = 1,
@@ -84,6 +85,7 @@ static void an_execution_lives_through_its_commits(void **state)
                              .finished_at = 11,
                              .output = TEXT("{\"text\":\"x\"}")};
         struct step second = {.node_id = TEXT("a"),
+                              .ordinal = 2,
                               .type = TEXT("llmEngine"),
                               .status = TEXT("running"),
                               .attempt = 1,
