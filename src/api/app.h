@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/secret.h"
+#include "cache/cache.h"
 #include "cache/limiter.h"
 #include "document/document.h"
 #include "engine/engine.h"
@@ -24,6 +25,7 @@ struct app {
         struct store *store;
         struct vector *vector;
         struct llm *llm;
+        struct cache *cache;
         struct websearch *websearch;
         struct documents *documents;
         struct events *events;

@@ -89,7 +89,8 @@ static const struct field web_fields[] = {
 
 struct searching {
         struct request *req;
-        const char *provider;
+        struct websearch_query query;
+        bool again;
 };
 
 /* Without a provider: the first one that is configured. Fills key and base URL. */
@@ -129,13 +130,18 @@ static void answer_web(json_t *results, const struct error *err, bool retryable,
         struct searching *searching = arg;
         struct request *req = searching->req;
 
-        (void)retryable;
+        /* A hiccup is tried once more; who asks for time is passed on with Retry-After. */
+        if (err && retryable && !searching->again && !err->retry_after_ms) {
+                searching->again = true;
+                websearch_start(app_of(req)->websearch, &searching->query, answer_web, searching);
+                return;
+        }
         if (err) {
                 request_finish(req, reply_error(req, err));
                 return;
         }
         SCOPED_JSON json_t *body =
-                json_pack("{s:s, s:O}", "provider", searching->provider, "results", results);
+                json_pack("{s:s, s:O}", "provider", searching->query.provider, "results", results);
         request_finish(req, reply_json(req, 200, body));
 }
 
@@ -151,10 +157,10 @@ static struct reply search_web(struct request *req)
                 return reply_error(req, &err);
         query.query = body.query;
         query.results = body.results;
-        *searching = (struct searching){req, query.provider};
+        *searching = (struct searching){.req = req, .query = query};
         struct reply later = reply_later(req);
 
-        websearch_start(app_of(req)->websearch, &query, answer_web, searching);
+        websearch_start(app_of(req)->websearch, &searching->query, answer_web, searching);
         return later;
 }
 

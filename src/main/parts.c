@@ -18,6 +18,7 @@ enum {
         LOGINS = 10,
         LOGIN_WINDOW_MS = 5 * 60 * 1000,
         LIMITER_KEYS = 100000,
+        CACHE_BYTES = 16 * 1024 * 1024,
 };
 
 static enum status make_data_dir(const char *path, struct error *err)
@@ -77,6 +78,7 @@ static enum status open_outside(struct app *app, const struct config *config, st
                 .brave_base_url = config->BRAVE_BASE_URL,
                 .serpapi_base_url = config->SERPAPI_BASE_URL,
                 .searxng_url = config->SEARXNG_URL,
+                .cache = app->cache,
         };
 
         if (llm_new(&llm, &app->llm, err))
@@ -144,6 +146,7 @@ enum status parts_open(const struct config *config, struct app **ret, struct err
         app->data_dir = mem_strdup(app, config->DATA_DIR);
         app->providers = config_providers(app, config);
         app->logins = limiter_new(LOGINS, LOGIN_WINDOW_MS, LIMITER_KEYS);
+        app->cache = cache_new(&(struct cache_options){.bytes_max = CACHE_BYTES});
         app->sessions = sessions_new(app);
         app->health = health_new(app);
         if (open_all(app, config, err)) {
@@ -164,6 +167,7 @@ struct app *parts_close(struct app *app)
         app->llm = llm_free(app->llm);
         app->websearch = websearch_free(app->websearch);
         app->client = http_client_free(app->client);
+        app->cache = cache_free(app->cache);
         app->watchers = pool_free(app->watchers);
         app->events = events_free(app->events);
         app->vector = vector_free(app->vector);
