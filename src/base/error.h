@@ -55,7 +55,7 @@ struct error {
 #define ERROR_INIT ((struct error){.status = STATUS_OK})
 
 /* Fills `err` and returns `status`; a longer message is cut at a UTF-8 boundary. */
-#define error_set(err, status, ...) \
+#define error_set(err, status, ...)                                                                \
         error_given_(error_set_((err), (status), __FILE__, __LINE__, __VA_ARGS__), (status))
 /* Inline, so that the compiler sees a constant that is not OK and follows the failing path. */
 static inline enum status error_given_(enum status set, enum status given)

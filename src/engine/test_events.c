@@ -35,8 +35,9 @@ static void see(const struct event *event, void *arg)
         seen->last = event->seq;
         seen->count++;
         if (strlen(seen->types) + strlen(event->type) + 2 < sizeof(seen->types)) {
-                strcat(seen->types, event->type);
-                strcat(seen->types, " ");
+                size_t used = strlen(seen->types);
+
+                snprintf(seen->types + used, sizeof(seen->types) - used, "%s ", event->type);
         }
         snprintf(seen->last_json, sizeof(seen->last_json), "%.*s", (int)event->length, event->json);
         pthread_mutex_unlock(&seen->lock);

@@ -21,7 +21,7 @@ struct execution {
 struct step {
         char *node_id, *type;
         int64_t ordinal; /* place in the graph's order; steps are listed by it */
-        char *status; /* pending running completed failed skipped */
+        char *status;    /* pending running completed failed skipped */
         int64_t attempt;
         int64_t started_at, finished_at;
         char *input, *output, *usage, *error; /* JSON */
