@@ -113,8 +113,7 @@ static void check_citations(const json_t *citations, const char *text)
         const json_t *citation;
         size_t i;
 
-        json_array_foreach(citations, i, citation)
-        {
+        json_array_foreach (citations, i, citation) {
                 size_t start = (size_t)json_get_int(citation, "start", -1);
                 size_t end = (size_t)json_get_int(citation, "end", -1);
                 const char *quote = json_get_text(citation, "quote", "");

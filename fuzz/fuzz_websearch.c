@@ -43,8 +43,7 @@ static void check_results(const json_t *results, int64_t max)
         size_t i;
 
         must((int64_t)json_array_size(results) <= max);
-        json_array_foreach(results, i, result)
-        {
+        json_array_foreach (results, i, result) {
                 const char *url = json_get_text(result, "url", "");
 
                 must(json_object_size(result) == 6);

@@ -42,8 +42,7 @@ static void count_active(void *arg)
         int64_t now = clock_wall_ms();
 
         pthread_mutex_lock(&sessions->lock);
-        HASH_ITER(hh, sessions->users, seen, next)
-        {
+        HASH_ITER (hh, sessions->users, seen, next) {
                 if (now - seen->last_ms > ACTIVE_MS)
                         drop(sessions, seen);
         }

@@ -145,8 +145,7 @@ enum status fields_read(const void *ctx, const json_t *object, const struct fiel
         }
         for (const struct field *field = fields; field->name; field++)
                 read_field(&reading, field, object);
-        json_object_foreach((json_t *)(uintptr_t)object, name, value)
-        {
+        json_object_foreach ((json_t *)(uintptr_t)object, name, value) {
                 SCOPED_MEM char *path = mem_printf(NULL, "%s%.100s", prefix, name);
 
                 if (!known(fields, name))

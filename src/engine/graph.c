@@ -38,8 +38,7 @@ static void check_items(const json_t *data, const char *array, size_t max, const
                              json_array_size(list), max);
                 return;
         }
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach (list, i, item) {
                 snprintf(path, sizeof(path), "workflow_data.%s[%zu]", array, i);
                 if (!json_is_object(item))
                         problems_add(problems, NULL, path, "must be an object");
@@ -71,13 +70,15 @@ const json_t *graph_find_params(const json_t *workflow_data, const char *type)
         const json_t *node;
         size_t i;
 
-        json_array_foreach(json_object_get(workflow_data, "nodes"), i,
-                           node) if (strcmp(json_get_text(node, "type", ""), type) ==
-                                     0) return json_object_get(node, "data");
+        json_array_foreach (json_object_get(workflow_data, "nodes"), i, node)
+                if (strcmp(json_get_text(node, "type", ""), type) == 0)
+                        return json_object_get(node, "data");
         return NULL;
 }
 
 /* --- Problems ----------------------------------------------------------------------------------*/
+static void add_problem(struct graph_build *build, const char *node_id, const char *path,
+                        const char *format, va_list args) PRINTF_LIKE(4, 0);
 static void add_problem(struct graph_build *build, const char *node_id, const char *path,
                         const char *format, va_list args)
 {
@@ -157,8 +158,7 @@ static void read_nodes(struct graph_build *build)
 
         graph->node_count = json_array_size(build->nodes);
         graph->nodes = mem_array(graph, struct graph_node, graph->node_count);
-        json_array_foreach(build->nodes, i, item)
-        {
+        json_array_foreach (build->nodes, i, item) {
                 read_id(build, i, item);
                 read_type(build, i, item);
         }

@@ -235,7 +235,8 @@ void build_read_edges(struct graph_build *build)
         size_t i;
 
         graph->edges = mem_array(graph, struct graph_edge, json_array_size(build->edges));
-        json_array_foreach(build->edges, i, item) read_edge(build, i, item, seen);
+        json_array_foreach (build->edges, i, item)
+                read_edge(build, i, item, seen);
         link_nodes(graph);
         for (i = 0; i < graph->node_count; i++)
                 if (graph->nodes[i].type)

@@ -102,8 +102,7 @@ static json_t *read_documents(struct reading *reading)
                 return refuse(reading, "must be an array of document ids");
         if (json_array_size(reading->value) > DOCUMENTS_MAX)
                 return refuse(reading, "names more than 1000 documents");
-        json_array_foreach(reading->value, i, id)
-        {
+        json_array_foreach (reading->value, i, id) {
                 if (json_is_string(id) && uuid_valid(json_string_value(id)))
                         continue;
                 size_t used = strlen(reading->field);

@@ -307,8 +307,8 @@ void run_read_start_input(struct run *run, const char *input_text)
         if (run->history_count || json_array_size(history) == 0)
                 return;
         run->history = mem_array(run, struct llm_message, json_array_size(history));
-        json_array_foreach(history, i, message) run->history[run->history_count++] =
-                (struct llm_message){
+        json_array_foreach (history, i, message)
+                run->history[run->history_count++] = (struct llm_message){
                         .role = mem_strdup(run, json_get_text(message, "role", "user")),
                         .content = mem_strdup(run, json_get_text(message, "content", "")),
                 };

@@ -57,8 +57,10 @@ static json_t *echo_output(struct node_run *run)
 
         if (own)
                 buffer_text(&text, own);
-        json_array_foreach(json_object_get(run->inputs, "input"), i, input) if (!own)
-                buffer_printf(&text, "%s%s", i ? "+" : "", json_get_text(input, "text", "?"));
+        json_array_foreach (json_object_get(run->inputs, "input"), i, input)
+                if (!own)
+                        buffer_printf(&text, "%s%s", i ? "+" : "",
+                                      json_get_text(input, "text", "?"));
         return json_pack("{s:s, s:i, s:s, s:s}", "text", buffer_string(&text), "history",
                          (int)run->history_count, "last",
                          run->history_count ? run->history[run->history_count - 1].content : "",

@@ -137,8 +137,7 @@ static void take_candidate(struct answer *answer, const json_t *candidate)
         const json_t *parts = json_path(candidate, "content.parts"), *part;
         size_t i;
 
-        json_array_foreach(parts, i, part)
-        {
+        json_array_foreach (parts, i, part) {
                 if (!json_get_flag(part, "thought", false))
                         buffer_text(&answer->text, json_get_text(part, "text", ""));
         }
@@ -205,8 +204,7 @@ static const json_t *find_detail(const json_t *error, const char *type)
         const json_t *details = json_object_get(error, "details"), *detail;
         size_t i;
 
-        json_array_foreach(details, i, detail)
-        {
+        json_array_foreach (details, i, detail) {
                 const char *name = json_get_text(detail, "@type", "");
                 const char *last = strrchr(name, '.');
 
@@ -232,8 +230,7 @@ static bool is_daily_quota(const json_t *error)
         const json_t *violation;
         size_t i;
 
-        json_array_foreach(violations, i, violation)
-        {
+        json_array_foreach (violations, i, violation) {
                 if (strstr(json_get_text(violation, "quotaId", ""), "PerDay"))
                         return true;
         }
@@ -364,8 +361,7 @@ static bool gemini_embed_answer(const json_t *json, struct embedding *out)
         if (json_array_size(list) != out->count)
                 return false;
         out->tokens = json_get_int(json_object_get(json, "usageMetadata"), "promptTokenCount", 0);
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach (list, i, item) {
                 if (!llm_embedding_take(out, i, json_object_get(item, "values")))
                         return false;
         }

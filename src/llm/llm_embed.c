@@ -35,8 +35,7 @@ bool llm_embedding_take(struct embedding *out, size_t index, const json_t *value
                 out->vectors = mem_array(out->ctx, float, out->total *dims);
         }
         to = out->vectors + (out->first + index) * dims;
-        json_array_foreach(values, i, value)
-        {
+        json_array_foreach (values, i, value) {
                 if (!json_is_number(value))
                         return false;
                 to[i] = (float)json_number_value(value);

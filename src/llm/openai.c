@@ -159,7 +159,7 @@ static void take_content(struct answer *answer, const json_t *content)
         if (json_is_string(content))
                 buffer_append(&answer->text, json_string_value(content),
                               json_string_length(content));
-        json_array_foreach(content, i, part)
+        json_array_foreach (content, i, part)
                 buffer_text(&answer->text, json_get_text(part, "text", ""));
 }
 
@@ -352,8 +352,7 @@ static bool openai_embed_answer(const json_t *json, struct embedding *out)
         if (json_array_size(list) != out->count)
                 return false;
         out->tokens = json_get_int(json_object_get(json, "usage"), "prompt_tokens", 0);
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach (list, i, item) {
                 size_t index = (size_t)json_get_int(item, "index", (int64_t)i);
 
                 if (index >= out->count || seen[index] ||
@@ -384,8 +383,7 @@ static enum status openai_check_answer(const struct endpoint *endpoint, const js
                                  "%s did not answer like an OpenAI-compatible server: check the "
                                  "base URL",
                                  endpoint->title);
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach (list, i, item) {
                 if (strcmp(json_get_text(item, "id", ""), endpoint->model) == 0)
                         return STATUS_OK;
         }

@@ -60,8 +60,7 @@ static enum status read_table(struct prices *prices, const json_t *root, struct 
         if (!json_is_array(list))
                 return error_set(err, STATUS_INVALID, "the price file has no list \"prices\"");
         prices->items = mem_array(prices, struct price, json_array_size(list) + 1);
-        json_array_foreach(list, i, item)
-        {
+        json_array_foreach (list, i, item) {
                 if (!read_price(prices, item, &prices->items[i]))
                         return error_set(err, STATUS_INVALID,
                                          "prices[%zu] of the price file needs provider, model, and "

@@ -304,8 +304,7 @@ static void print_citations(const json_t *citations)
         size_t index;
         json_t *citation;
 
-        json_array_foreach((json_t *)(uintptr_t)citations, index, citation)
-        {
+        json_array_foreach ((json_t *)(uintptr_t)citations, index, citation) {
                 int64_t page = json_get_int(citation, "page", 0);
                 const char *url = json_get_text(citation, "url", NULL);
 

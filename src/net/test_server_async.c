@@ -421,8 +421,7 @@ static void traces_are_joined_and_current(void **state)
         for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
                 struct answer answer =
                         test_ask(ctx, server_port(server),
-                                 "GET %s HTTP/1.1\r\n" HOST
-                                 "traceparent: "
+                                 "GET %s HTTP/1.1\r\n" HOST "traceparent: "
                                  "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n",
                                  paths[i]);
                 const char *wanted = mem_printf(ctx, "0af7651916cd43dd8448eb211c80319c %s 1",

@@ -53,7 +53,8 @@ static size_t count_messages(const json_t *records, const char *message)
         size_t count = 0, i;
         json_t *record;
 
-        json_array_foreach(records, i, record) count += is_message(record, message);
+        json_array_foreach (records, i, record)
+                count += is_message(record, message);
         return count;
 }
 
@@ -89,8 +90,7 @@ static void check_many(const json_t *records, size_t *ret_info, size_t *ret_warn
 
         memset(last, -1, sizeof(last));
         *ret_info = *ret_warn = 0;
-        json_array_foreach(records, i, record)
-        {
+        json_array_foreach (records, i, record) {
                 if (!is_message(record, "many"))
                         continue;
                 int64_t thread = json_get_int(record, "thread", -1);
@@ -218,8 +218,7 @@ static void a_full_ring_drops_info_and_says_so(void **state)
         parse_lines(buffer_string(&reader.text), records);
         assert_int_equal(count_messages(records, "important"), RESERVED + WARNS);
         assert_int_equal(count_messages(records, "flood"), FLOOD - (size_t)dropped);
-        json_array_foreach(records, i, record)
-        {
+        json_array_foreach (records, i, record) {
                 if (is_message(record, "log records were dropped"))
                         told += (size_t)json_get_int(record, "dropped", 0);
         }

@@ -148,8 +148,7 @@ json_t *websearch_results_take(const struct members *members, const json_t *item
         const json_t *item;
         size_t i;
 
-        json_array_foreach(items, i, item)
-        {
+        json_array_foreach (items, i, item) {
                 SCOPED_MEM void *ctx = mem_root();
                 size_t rank = json_array_size(results) + 1;
                 json_t *result;

@@ -135,7 +135,8 @@ static void fill_documents(struct node_run *run, struct document_set *set)
         const char **list = mem_array(run->ctx, const char *, json_array_size(ids));
         size_t i;
 
-        json_array_foreach(ids, i, id) list[i] = json_string_value(id);
+        json_array_foreach (ids, i, id)
+                list[i] = json_string_value(id);
         set->workflow_id = run->workflow_id;
         set->document_ids = list;
         set->document_count = json_array_size(ids);

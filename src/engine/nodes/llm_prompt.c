@@ -19,9 +19,9 @@ static size_t count_passages(const json_t *sources)
         const json_t *source;
         size_t i, count = 0;
 
-        json_array_foreach(sources, i, source) count +=
-                json_array_size(json_object_get(source, "passages")) +
-                json_array_size(json_object_get(source, "results"));
+        json_array_foreach (sources, i, source)
+                count += json_array_size(json_object_get(source, "passages")) +
+                         json_array_size(json_object_get(source, "results"));
         return count;
 }
 
@@ -52,12 +52,11 @@ static void gather_passages(const json_t *sources, const void *ctx, struct llm_r
         const json_t *source, *item;
         size_t i, j, count = 0;
 
-        json_array_foreach(sources, i, source)
-        {
-                json_array_foreach(json_object_get(source, "passages"), j, item) passages[count++] =
-                        document_passage(item);
-                json_array_foreach(json_object_get(source, "results"), j, item) passages[count++] =
-                        web_passage(item);
+        json_array_foreach (sources, i, source) {
+                json_array_foreach (json_object_get(source, "passages"), j, item)
+                        passages[count++] = document_passage(item);
+                json_array_foreach (json_object_get(source, "results"), j, item)
+                        passages[count++] = web_passage(item);
         }
         request->passages = passages;
         request->passage_count = count;
@@ -69,8 +68,9 @@ static bool holds_sources(const char *prompt, const json_t *sources)
         const json_t *source;
         size_t i;
 
-        json_array_foreach(sources, i, source) if (!strstr(prompt, json_get_text(source, "text",
-                                                                                 ""))) return false;
+        json_array_foreach (sources, i, source)
+                if (!strstr(prompt, json_get_text(source, "text", "")))
+                        return false;
         return true;
 }
 
@@ -80,8 +80,7 @@ static void write_plain_context(struct buffer *out, const json_t *sources)
         const json_t *source;
         size_t i;
 
-        json_array_foreach(sources, i, source)
-        {
+        json_array_foreach (sources, i, source) {
                 const char *text = json_get_text(source, "text", "");
 
                 if (*text && !json_object_get(source, "passages") &&

@@ -36,8 +36,7 @@ static void write_text(const struct node_run *run, struct buffer *out)
                 buffer_text(out, template);
                 return;
         }
-        json_array_foreach(json_object_get(run->inputs, "input"), i, input)
-        {
+        json_array_foreach (json_object_get(run->inputs, "input"), i, input) {
                 const char *text = json_get_text(input, "text", "");
 
                 if (*text && out->length)
@@ -52,8 +51,7 @@ static json_t *gather_citations(const struct node_run *run)
         const json_t *input;
         size_t i;
 
-        json_array_foreach(json_object_get(run->inputs, "input"), i, input)
-        {
+        json_array_foreach (json_object_get(run->inputs, "input"), i, input) {
                 json_t *citations = json_object_get(input, "citations");
 
                 if (json_is_array(citations))

@@ -46,11 +46,12 @@ static json_t *output_json(const void *ctx, json_t *results, struct error *err)
         const json_t *result;
         size_t i;
 
-        json_array_foreach(results, i, result) passages[i] = (struct llm_passage){
-                .url = json_get_text(result, "url", ""),
-                .title = json_get_text(result, "title", ""),
-                .text = json_get_text(result, "snippet", ""),
-        };
+        json_array_foreach (results, i, result)
+                passages[i] = (struct llm_passage){
+                        .url = json_get_text(result, "url", ""),
+                        .title = json_get_text(result, "title", ""),
+                        .text = json_get_text(result, "snippet", ""),
+                };
         citations_write_passages(&text, passages, json_array_size(results));
         if (buffer_check(&text, "The text of the results", err))
                 return NULL;
