@@ -68,7 +68,8 @@ struct llm_result {
         const char *finish_reason; /* "stop", "length" or the provider's word */
         struct llm_usage usage;
         /* Array of {document_id,chunk_id,filename,page,start,end,quote} or {url,title,quote}: the
-         * k-th distinct marker [n] of the text is the k-th citation. Borrowed. */
+         * k-th distinct marker [n] of the text is the k-th citation, for `local` with n = k.
+         * Borrowed. */
         json_t *citations;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The local engine's answer as text: the picked sentences in reading order, best passage first, one
- * marker behind each run of them, and a line that says who speaks. */
+ * marker behind each run of them, and a line that says who speaks. Marker [n] is the n-th citation. */
 #include <string.h>
 
 #include "llm/citations.h"
@@ -60,11 +60,6 @@ static void write_sentence(struct buffer *out, const struct unit *unit, const ch
         write_line(out, passage + unit->sentence.from, unit->sentence.to - unit->sentence.from);
 }
 
-static void write_marker(struct buffer *out, size_t passage)
-{
-        buffer_printf(out, " [%zu]", passage + 1);
-}
-
 /* The range to cite of a passage: around its best sentence, with picked neighbours. */
 static json_t *cite(const struct ranking *ranking, const struct llm_passage *passages, size_t best)
 {
@@ -89,7 +84,8 @@ static json_t *cite(const struct ranking *ranking, const struct llm_passage *pas
 
 /* All picks of one passage, a marker behind each run of neighbouring sentences. */
 static void write_passage(struct buffer *out, const struct ranking *ranking,
-                          const struct llm_passage *passages, size_t passage, bool *in_list)
+                          const struct llm_passage *passages, size_t passage, size_t marker,
+                          bool *in_list)
 {
         const struct unit *units = ranking->units;
         bool open = false;
@@ -101,12 +97,12 @@ static void write_passage(struct buffer *out, const struct ranking *ranking,
                         write_sentence(out, &units[u], passages[passage].text, in_list);
                         open = true;
                 } else if (open) {
-                        write_marker(out, passage);
+                        buffer_printf(out, " [%zu]", marker);
                         open = false;
                 }
         }
         if (open)
-                write_marker(out, passage);
+                buffer_printf(out, " [%zu]", marker);
 }
 
 static void write_picks(struct buffer *out, const struct ranking *ranking,
@@ -121,8 +117,9 @@ static void write_picks(struct buffer *out, const struct ranking *ranking,
                 if (written[passage])
                         continue;
                 written[passage] = true;
-                write_passage(out, ranking, passages, passage, &in_list);
                 json_array_append_new(citations, cite(ranking, passages, ranking->picks[i]));
+                write_passage(out, ranking, passages, passage, json_array_size(citations),
+                              &in_list);
         }
 }
 

@@ -177,6 +177,9 @@ static void read_question(struct ranker *ranker, const char *text)
                 vocabulary_words(ranker->vocabulary, ranker->ctx, text, strlen(text), &words);
 
         question->asks = read_asks(text, words, count);
+        for (size_t i = 0; i < count; i++)
+                question->negative = question->negative || word_is(text, &words[i], "not") ||
+                                     word_is(text, &words[i], "cannot");
         for (int pass = 0; pass < 3 && question->term_count == 0; pass++) {
                 for (size_t i = 0; i < count; i++) {
                         if ((words[i].stop && pass < 2) ||

@@ -18,6 +18,7 @@ struct question {
         struct term terms[QUESTION_TERMS_MAX];
         size_t term_count;
         enum asks asks;
+        bool negative; /* asks what is not */
 };
 
 struct ranker {

@@ -119,18 +119,25 @@ static double verb_fit(const char *text, const struct word *words, size_t count)
         return count > 1 && word_is_any(text, &words[1], articles) ? 0.6 : 0.25;
 }
 
-/* "X is a …", "X (…) allows to …": a verb that defines, with what was asked about before it. */
+/* "X is a …", "X (…) allows to …": a verb that defines, with what was asked about before it and
+ * little else. */
 static double definition_fit(const struct ranker *ranker, const char *text, const struct unit *unit)
 {
-        double all = weight_of(&ranker->question, UINT64_MAX, 0);
+        double all = weight_of(&ranker->question, UINT64_MAX, 0), wanted = 0, other = 0;
         uint64_t before = 0;
 
         for (size_t w = 0; w < unit->word_count && w < DEFINED_WORDS_MAX; w++) {
-                double fit = before ? verb_fit(text, &unit->words[w], unit->word_count - w) : 0;
+                const struct word *word = &unit->words[w];
+                double fit = before ? verb_fit(text, word, unit->word_count - w) : 0;
 
                 if (fit > 0)
-                        return 1 + fit * weight_of(&ranker->question, before, 0) / all;
-                before |= ranker->masks[unit->words[w].term];
+                        return 1 + fit * weight_of(&ranker->question, before, 0) / all * wanted /
+                                           (wanted + other);
+                if (ranker->masks[word->term])
+                        wanted++;
+                else if (!word->stop)
+                        other++;
+                before |= ranker->masks[word->term];
         }
         return 1;
 }
@@ -177,6 +184,32 @@ static double fit_of_kind(const struct ranker *ranker, const struct unit *unit)
         return 1;
 }
 
+/* "X cannot …" rarely answers what X does. */
+static bool is_negative(const char *text, const struct unit *unit)
+{
+        static const char *const words[] = {"cannot", "not", "never", "nicht", "kein", NULL};
+
+        for (size_t w = 0; w < unit->word_count; w++) {
+                if (word_is_any(text, &unit->words[w], words))
+                        return true;
+        }
+        return false;
+}
+
+/* The question's own words and hardly any other: a title, a link, the question again. */
+static bool says_nothing_new(const struct ranker *ranker, const struct unit *unit)
+{
+        size_t asked = 0, other = 0;
+
+        for (size_t w = 0; w < unit->word_count; w++) {
+                if (ranker->masks[unit->words[w].term])
+                        asked++;
+                else if (!unit->words[w].stop)
+                        other++;
+        }
+        return other * 4 < asked;
+}
+
 /* Tables of contents, indexes, rows of figures: little prose. */
 static double fit_of_form(const struct ranker *ranker, const struct unit *unit)
 {
@@ -189,6 +222,10 @@ static double fit_of_form(const struct ranker *ranker, const struct unit *unit)
                            ((text[i] | 32) >= 'a' && (text[i] | 32) <= 'z');
         if (letters * 2 < length || memmem(text, length, "....", 4) ||
             memmem(text, length, ". . .", 5))
+                fit *= 0.3;
+        if (!ranker->question.negative && is_negative(text, unit))
+                fit *= 0.8;
+        if (says_nothing_new(ranker, unit))
                 fit *= 0.3;
         if (unit->word_count < WORDS_SHORT && !unit->sentence.item)
                 fit *= 0.6;

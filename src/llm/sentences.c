@@ -284,6 +284,13 @@ static void take_heading(struct splitter *splitter, struct span line)
         splitter->heading = false;
 }
 
+/* A line follows at once and is none of a list. */
+static bool opens_text(const struct splitter *splitter, struct span after)
+{
+        return after.to > after.from &&
+               !is_item(splitter->text + after.from, after.to - after.from);
+}
+
 static void take_line(struct splitter *splitter, struct block *block, struct span line,
                       struct span after)
 {
@@ -295,7 +302,10 @@ static void take_line(struct splitter *splitter, struct block *block, struct spa
                 close_block(splitter, block);
         if (length == 0)
                 return;
-        if (!block->open && !item && is_heading(splitter, line, after)) {
+        /* "1. Introduction" over a paragraph is a title, over "2. …" an item. */
+        if (!block->open &&
+            (!item || (isdigit((unsigned char)*text) && opens_text(splitter, after))) &&
+            is_heading(splitter, line, after)) {
                 take_heading(splitter, line);
                 return;
         }

@@ -60,6 +60,8 @@ static void layout_tells_headings_and_items(void **state)
                         "all, then for a password.",
                         "<3.2 Installing the Server>|The installer asks for the host name first of "
                         "all, then for a password.");
+        check_sentences("1. AUTHORS\nJulian wrote most of it, others wrote the remaining parts.",
+                        "<1. AUTHORS>|Julian wrote most of it, others wrote the remaining parts.");
         check_sentences("Choose one:\n- first way\n- second way\n\nDone.",
                         "Choose one:|(- first way)|(- second way)|Done.");
         check_sentences("1. Open it.\n2. Close it.", "(1. Open it.)|(2. Close it.)");
@@ -116,6 +118,7 @@ static void words_become_terms(void **state)
         check_words("the", "Caf\u00E9 na\u00EFve \u00DCber", "cafe naiv uber");
         check_words("the", "3.11 1,000 v2 infor-\nmation well-known",
                     "3.11 1000 v2 inform well known");
+        check_words("the", "DUMP_STATS_AT _xy", "dump_stats_at xy");
         check_words("the", "it's l'eau", "(it) (s) (l) eau");
         check_words("der die das und ist nicht", "die H\u00E4user", "(die) haus");
         check_words("the", "\u65E5\u672C\u8A9E", "\u65E5\u672C \u672C\u8A9E \u8A9E");
@@ -308,13 +311,13 @@ static void local_answers_quote_the_right_sentence(void **state)
 {
         static const struct expectation expectations[] = {
                 {"How often should I clean the filter?", "Clean it every 30 days", "[1]", 0},
-                {"How loud is the pump?", "The pump hums at 45 decibels.", "[2]", 1},
-                {"Who founded the service?", "Maria Keller", "[2]", 1},
-                {"When was the service founded?", "1987", "[2]", 1},
-                {"What is a descaler?", "A descaler is a liquid that dissolves limestone.", "[3]",
+                {"How loud is the pump?", "The pump hums at 45 decibels.", "[1]", 1},
+                {"Who founded the service?", "Maria Keller", "[1]", 1},
+                {"When was the service founded?", "1987", "[1]", 1},
+                {"What is a descaler?", "A descaler is a liquid that dissolves limestone.", "[1]",
                  2},
-                {"How do I restart the machine?", "Wait ten seconds.", "[3]", 2},
-                {"how to restrat the machin", "Unplug it.", "[3]", 2},
+                {"How do I restart the machine?", "Wait ten seconds.", "[1]", 2},
+                {"how to restrat the machin", "Unplug it.", "[1]", 2},
         };
 
         (void)state;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Words: runs of letters, digits and marks. Inside a word, a full stop or comma between digits is
- * kept or dropped ("3.11", "1,000"), a hyphen at a line end joins the halves ("infor-\nmation").
+ * kept or dropped ("3.11", "1,000"), an underscore belongs to a name of a program, a hyphen at a
+ * line end joins the halves ("infor-\nmation").
  * Scripts written without spaces give overlapping pairs of characters. */
 #include "llm/words.h"
 
@@ -94,6 +95,15 @@ static bool skip_joint(struct reader *reader)
         char c = reader->text[at];
         utf8proc_int32_t point;
 
+        if (c == '_' && at + 1 < reader->length) {
+                read_point(reader, at + 1, &point);
+                if (!is_word_point(point))
+                        return false;
+                fold(reader, c);
+                reader->word.name = true;
+                reader->at++;
+                return true;
+        }
         if ((c == '.' || c == ',') && at > 0 && is_digit_at(reader, at - 1) &&
             is_digit_at(reader, at + 1)) {
                 if (c == '.')
@@ -257,7 +267,7 @@ static const char *stem(struct vocabulary *vocabulary, const struct reader *read
 {
         const sb_symbol *stemmed = NULL;
 
-        if (!reader->word.number && vocabulary->stemmer)
+        if (!reader->word.number && !reader->word.name && vocabulary->stemmer)
                 stemmed = sb_stemmer_stem(vocabulary->stemmer, (const sb_symbol *)reader->folded,
                                           (int)reader->folded_length);
         return stemmed && *stemmed ? (const char *)stemmed : reader->folded;

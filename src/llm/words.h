@@ -20,6 +20,7 @@ struct word {
         bool stop;    /* carries grammar, not meaning */
         bool capital; /* begins with a capital letter */
         bool number;  /* holds a digit */
+        bool name;    /* holds an underscore */
 };
 
 struct vocabulary;
