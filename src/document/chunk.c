@@ -132,8 +132,8 @@ static bool is_tiny(const struct chunker *chunker)
         if (chunker->given > chunker->offset)
                 from = (size_t)(chunker->given - chunker->offset);
         for (size_t i = from; i < chunker->length; i++) {
-                if (!cut_is_space(chunker->window[i]))
-                        characters += cut_characters(chunker->window + i, 1);
+                characters += !cut_is_space(chunker->window[i]) &&
+                              !cut_is_continuation(chunker->window[i]);
         }
         return characters < chunker->options.tiny;
 }
@@ -148,21 +148,22 @@ static enum status give_section(struct chunker *chunker, struct error *err)
         return STATUS_OK;
 }
 
+/* Cuts only between characters: when one is complete and the next begins, or at the end. */
 static enum status append(struct chunker *chunker, const char *text, size_t length,
                           struct error *err)
 {
-        for (size_t at = 0; at < length;) {
-                size_t bytes = utf8_sequence(text + at, length - at);
+        size_t max = chunker->options.max;
 
-                memcpy(chunker->window + chunker->length, text + at, bytes);
-                chunker->length += bytes;
-                chunker->page_length += bytes;
-                chunker->characters++;
-                at += bytes;
-                if (chunker->characters > chunker->options.max && cut(chunker, err))
+        for (size_t at = 0; at < length; at++) {
+                bool begins = !cut_is_continuation(text[at]);
+
+                if (begins && chunker->characters > max && cut(chunker, err))
                         return err->status;
+                chunker->window[chunker->length++] = text[at];
+                chunker->characters += begins;
+                chunker->page_length++;
         }
-        return STATUS_OK;
+        return chunker->characters > max ? cut(chunker, err) : STATUS_OK;
 }
 
 enum status chunker_text(struct chunker *chunker, const char *text, size_t length,

@@ -4,24 +4,12 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/utf8.h"
-
-bool cut_is_space(char c)
-{
-        return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f' || c == '\v';
-}
-
-static bool is_continuation(char c)
-{
-        return ((unsigned char)c & 0xC0) == 0x80;
-}
-
 size_t cut_characters(const char *text, size_t length)
 {
         size_t count = 0;
 
         for (size_t i = 0; i < length; i++)
-                count += !is_continuation(text[i]);
+                count += !cut_is_continuation(text[i]);
         return count;
 }
 
@@ -70,6 +58,8 @@ static bool ends_sentence(const char *text, size_t length)
         static const char *const stops[] = {".", "!", "?", "…", NULL};
         size_t size;
 
+        if (!length || isalnum((unsigned char)text[length - 1]) || text[length - 1] == ',')
+                return false;
         while (ends_with(text, length, closing, &size))
                 length -= size;
         if (after_wide_stop(text, length))
@@ -151,7 +141,9 @@ size_t cut_find(const char *text, size_t length, const struct chunk_options *opt
         size_t at = 0, characters = 0;
 
         while (at < length && characters < options->max) {
-                at += utf8_sequence(text + at, length - at);
+                do
+                        at++;
+                while (at < length && cut_is_continuation(text[at]));
                 characters++;
                 if (characters >= options->target / 2 && characters <= last &&
                     (at == length || !cut_is_space(text[at])))
@@ -166,7 +158,7 @@ size_t cut_overlap(const char *text, size_t cut, const struct chunk_options *opt
 
         while (at > 1 && characters < options->overlap) {
                 at--;
-                if (is_continuation(text[at]))
+                if (cut_is_continuation(text[at]))
                         continue;
                 characters++;
                 if (!cut_is_space(text[at]) && cut_begins_sentence(text, cut, at))

@@ -4,7 +4,17 @@
 
 #include "document/chunk.h"
 
-bool cut_is_space(char c);
+static inline bool cut_is_space(char c)
+{
+        return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* A byte within a character, not its first. */
+static inline bool cut_is_continuation(char c)
+{
+        return ((unsigned char)c & 0xC0) == 0x80;
+}
+
 size_t cut_characters(const char *text, size_t length);
 /* True if text[at..] begins a new sentence (or paragraph): white space stands before it and the
  * end of a sentence before that. */

@@ -75,6 +75,8 @@ __attribute__((noreturn)) static void become_reader(const struct extract_job *jo
 }
 
 /* --- In the parent -----------------------------------------------------------------------------*/
+enum { PIPE_BYTES = 1024 * 1024 };
+
 struct pipe_ends {
         int from, to;
 };
@@ -129,6 +131,8 @@ enum status child_start(const struct extract_job *job, struct child *ret, struct
         own.file = file;
         if (file < 0 || !open_pipe(&text) || !open_pipe(&words))
                 return not_started(err);
+        /* The child goes on reading while a batch is being stored; more than a wish it is not. */
+        fcntl(text.to, F_SETPIPE_SZ, PIPE_BYTES);
         ret->pid = fork();
         if (ret->pid < 0)
                 return not_started(err);

@@ -152,6 +152,26 @@ static bool hold_back(struct frames *frames, const char *data, size_t length)
         return true;
 }
 
+/* Most text by far: a run of plain ASCII in one go. */
+static size_t plain_run(const char *data, size_t length)
+{
+        enum { RUN_MAX = FRAMES_HEADING_MAX };
+        size_t run = 0;
+
+        while (run < length && run < RUN_MAX && data[run] >= ' ' && data[run] < 0x7F)
+                run++;
+        return run;
+}
+
+static enum status put_run(struct frames *frames, const char *data, size_t length,
+                           struct error *err)
+{
+        frames->line_start = false;
+        for (size_t i = 0; i < length && !frames->has_text; i++)
+                frames->has_text = data[i] != ' ';
+        return put(frames, data, length, err);
+}
+
 enum status frames_feed(struct frames *frames, const char *data, size_t length, struct error *err)
 {
         size_t at = 0;
@@ -164,7 +184,14 @@ enum status frames_feed(struct frames *frames, const char *data, size_t length, 
                         return err->status;
         }
         while (at < length) {
-                size_t bytes = utf8_sequence(data + at, length - at);
+                size_t run = frames->heading ? 0 : plain_run(data + at, length - at), bytes;
+
+                if (run && put_run(frames, data + at, run, err))
+                        return err->status;
+                at += run;
+                if (run)
+                        continue;
+                bytes = utf8_sequence(data + at, length - at);
 
                 if (!bytes && hold_back(frames, data + at, length - at))
                         return STATUS_OK;

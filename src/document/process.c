@@ -117,11 +117,13 @@ static enum status start_over(struct process *process, struct error *err)
 {
         const struct documents_options *options = &process->documents->options;
 
-        vector_forget_document(options->vector, process->document.workflow_id,
-                               process->document.id);
         process->page_count = 0;
-        if (store_clear_chunks(options->store, process->document.id, err))
-                return err->status;
+        if (strcmp(process->document.status, "queued") != 0) {
+                vector_forget_document(options->vector, process->document.workflow_id,
+                                       process->document.id);
+                if (store_clear_chunks(options->store, process->document.id, err))
+                        return err->status;
+        }
         return process_tell(process, "extracting", NULL, 0.1, err);
 }
 
