@@ -28,6 +28,7 @@ struct exchange *exchange_new(struct peer *peer, struct MHD_Connection *mhd, con
         exchange->server = peer->server;
         atomic_fetch_add(&exchange->server->references, 1);
         exchange->peer = peer;
+        exchange->loop = peer->loop;
         exchange->mhd = mhd;
         exchange->raw_target = mem_strdup(exchange, target);
         exchange->target_end = target + strlen(target);

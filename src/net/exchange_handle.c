@@ -24,7 +24,7 @@ static void resume(struct exchange *exchange, enum exchange_phase phase)
         pthread_mutex_lock(&exchange->lock);
         if (!exchange->abandoned) {
                 exchange->phase = phase;
-                MHD_resume_connection(exchange->mhd);
+                loop_resume(exchange->loop, exchange->mhd);
         }
         pthread_mutex_unlock(&exchange->lock);
 }
@@ -59,7 +59,7 @@ void exchange_abandon_all(struct server *server)
                 if (exchange->phase == PHASE_HANDLING) {
                         exchange->abandoned = true;
                         exchange->phase = PHASE_READY;
-                        MHD_resume_connection(exchange->mhd);
+                        loop_resume(exchange->loop, exchange->mhd);
                 }
                 pthread_mutex_unlock(&exchange->lock);
                 exchange_release(exchange);
@@ -157,7 +157,7 @@ static enum MHD_Result wait_inline(struct exchange *exchange)
                 pthread_mutex_lock(&exchange->lock);
                 exchange->abandoned = true;
                 exchange->phase = PHASE_READY;
-                MHD_resume_connection(exchange->mhd);
+                loop_resume(exchange->loop, exchange->mhd);
                 pthread_mutex_unlock(&exchange->lock);
         }
         if (atomic_fetch_sub(&exchange->outstanding, 1) == 1)

@@ -30,6 +30,7 @@ enum {
         REPLY_HEAD_MAX = 2048,
 };
 
+struct loop;
 struct watch;
 struct websockets;
 struct exchange;
@@ -43,7 +44,8 @@ struct server {
         struct server_options options; /* with defaults filled in */
         struct router *router;
         struct pool *pool;
-        struct MHD_Daemon *daemon;
+        struct loop **loops;
+        unsigned loop_count;
         struct watch *watch;
         struct websockets *websockets; /* NULL if no route upgrades */
         unsigned port;
@@ -61,6 +63,7 @@ struct server {
 struct peer {
         TAILQ_ENTRY(peer) list; /* guarded by the watch */
         struct server *server;
+        struct loop *loop;
         int fd;
         char address[46];
         _Atomic int64_t deadline_us; /* past it the watch ends reading; 0: none */
@@ -83,6 +86,7 @@ struct exchange {
         struct request req;
         struct server *server;
         struct peer *peer;          /* loop thread only */
+        struct loop *loop;
         struct MHD_Connection *mhd; /* loop thread; others only to resume it, under `lock` */
         enum exchange_phase phase;
         const char *raw_target;
@@ -216,18 +220,33 @@ void stream_detach(struct stream *stream);
 /* The reply is on its way on this connection. Loop thread. */
 void stream_attach(struct stream *stream, struct exchange *exchange);
 
+/* loop.c */
+/* Starts a loop thread; *ret is set, and to be stopped, also on failure. */
+enum status loop_new(struct server *server, struct loop **ret, struct error *err) MUST_USE;
+/* Closes what is open; nothing may be suspended. The memory stays with the server. */
+void loop_stop(struct loop *loop);
+/* Adopts an accepted, non-blocking socket. Any thread. */
+void loop_give(struct loop *loop, int fd, const struct sockaddr *address, socklen_t size);
+unsigned loop_connections(const struct loop *loop);
+/* Something changed that the library gives no sign of. Any thread. */
+void loop_wake(struct loop *loop);
+/* Goes on with a suspended connection. Any thread. */
+void loop_resume(struct loop *loop, struct MHD_Connection *mhd);
+
 /* listen.c */
 enum status listener_open(const struct server_options *options, int *ret, unsigned *ret_port,
                           struct error *err) MUST_USE;
 
 /* watch.c */
 enum status watch_new(struct server *server, struct watch **ret, struct error *err) MUST_USE;
-/* Stops the thread; the memory stays with the server. The daemon must be stopped. */
+/* Stops the thread; the memory stays with the server. The loops must be stopped. */
 void watch_stop(struct watch *watch);
-/* Accepts connections for the daemon; adopts the listening socket. */
+/* Accepts connections for the loops; adopts the listening socket. */
 void watch_accept(struct watch *watch, int listener);
-/* Closes it; no connection is handed to the daemon afterwards. */
+/* Closes it; no connection is given to a loop afterwards. */
 void watch_accept_none(struct watch *watch);
+/* A connection given to a loop did not begin. */
+void watch_lost_connection(struct watch *watch);
 void watch_add_peer(struct watch *watch, struct peer *peer);
 /* No shutdown of its socket happens afterwards; there is room for another. */
 void watch_remove_peer(struct watch *watch, struct peer *peer);

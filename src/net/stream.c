@@ -24,6 +24,7 @@ struct stream {
 
         pthread_mutex_t lock;
         struct MHD_Connection *mhd; /* NULL until attached and after the end */
+        struct loop *loop;
         int fd;
         struct buffer queue;
         size_t sent; /* bytes of the queue that are gone */
@@ -128,6 +129,7 @@ void stream_attach(struct stream *stream, struct exchange *exchange)
 {
         pthread_mutex_lock(&stream->lock);
         stream->mhd = exchange->mhd;
+        stream->loop = exchange->loop;
         stream->fd = exchange->peer->fd;
         pthread_mutex_unlock(&stream->lock);
         watch_stream_socket(exchange->server->watch, stream, exchange->peer->fd);
@@ -139,7 +141,7 @@ static void wake(struct stream *stream)
         if (!stream->suspended)
                 return;
         stream->suspended = false;
-        MHD_resume_connection(stream->mhd);
+        loop_resume(stream->loop, stream->mhd);
 }
 
 /* A client that does not read keeps its connection busy, where no reader is called: only the socket

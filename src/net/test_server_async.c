@@ -137,6 +137,7 @@ static const struct route routes[] = {
         {METHOD_GET, "/first", 0, 0, finish_first, NULL},
         {METHOD_GET, "/first-inline", ROUTE_INLINE, 0, finish_first, NULL},
         {METHOD_GET, "/block", 0, 0, block, NULL},
+        {METHOD_GET, "/block-inline", ROUTE_INLINE, 0, block, NULL},
         {METHOD_GET, "/trace", 0, 0, trace_text, NULL},
         {METHOD_GET, "/trace-inline", ROUTE_INLINE, 0, trace_text, NULL},
         {0},
@@ -411,6 +412,35 @@ static void five_hundred_connections_do_not_stall(void **state)
         stress(512, 8);
 }
 
+/* The library serves events in batches of 128 and waited for more after exactly a full one. */
+static void a_full_batch_of_events_does_not_stall(void **state)
+{
+        SCOPED_MEM void *ctx = mem_root();
+        static const struct route *const tables[] = {routes, NULL};
+        struct server *server = test_server(&(struct server_options){.threads = 1}, tables);
+        int blocker = test_connect(server_port(server)), fd[256];
+
+        (void)state;
+        gate.blocked = 0;
+        gate.open = false;
+        for (size_t i = 0; i < ARRAY_LENGTH(fd); i++) {
+                fd[i] = test_connect(server_port(server));
+                test_print(fd[i], "GET /inline HTTP/1.1\r\n" HOST "\r\n");
+                assert_int_equal(test_read(ctx, fd[i], false).status, 200);
+        }
+        test_print(blocker, "GET /block-inline HTTP/1.1\r\n" HOST "\r\n");
+        wait_until(&gate.blocked, 1);
+        for (size_t i = 0; i < ARRAY_LENGTH(fd); i++)
+                test_print(fd[i], "GET /%s HTTP/1.1\r\n" HOST "\r\n", i % 2 ? "pool" : "inline");
+        let_go_soon(NULL);
+        for (size_t i = 0; i < ARRAY_LENGTH(fd); i++) {
+                assert_int_equal(test_read(ctx, fd[i], false).status, 200);
+                close(fd[i]);
+        }
+        close(blocker);
+        server_stop(server, 1000);
+}
+
 static void traces_are_joined_and_current(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
@@ -444,6 +474,7 @@ int main(void)
                 cmocka_unit_test(the_connection_limit_holds),
                 cmocka_unit_test(sixty_four_connections_do_not_stall),
                 cmocka_unit_test(five_hundred_connections_do_not_stall),
+                cmocka_unit_test(a_full_batch_of_events_does_not_stall),
                 cmocka_unit_test(traces_are_joined_and_current),
         };
 

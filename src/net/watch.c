@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The watch: one thread that accepts connections and minds what no event of the library tells.
  *
- * It accepts because the library can neither stop accepting without a race that aborts the program
- * (0.9.75, MHD_quiesce_daemon) nor wait quietly when descriptors run out. A request must come
- * within its deadline, however slowly its bytes drip; an idle stream gets a heartbeat, and its
- * client's going is noticed although the connection is suspended; a connection closed over an
- * unread body stays until the client has read the answer, which a reset would destroy. It sleeps
- * without a timeout while there is nothing to mind. */
+ * A request must come within its deadline, however slowly its bytes drip; an idle stream gets a
+ * heartbeat, and its client's going is noticed although the connection is suspended; a connection
+ * closed over an unread body stays until the client has read the answer, which a reset would
+ * destroy. It sleeps without a timeout while there is nothing to mind. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -100,6 +98,17 @@ void watch_accept_none(struct watch *watch)
         pthread_mutex_unlock(&watch->lock);
 }
 
+static struct loop *idlest(const struct server *server)
+{
+        struct loop *best = server->loops[0];
+
+        for (unsigned i = 1; i < server->loop_count; i++) {
+                if (loop_connections(server->loops[i]) < loop_connections(best))
+                        best = server->loops[i];
+        }
+        return best;
+}
+
 /* One connection; false when there is none for now. */
 static bool accept_one(struct watch *watch)
 {
@@ -114,10 +123,7 @@ static bool accept_one(struct watch *watch)
                 return errno == ECONNABORTED || errno == EINTR;
         }
         watch->connections++;
-        /* The daemon closes what it does not take. */
-        if (MHD_add_connection(watch->server->daemon, fd, (struct sockaddr *)&address, size) ==
-            MHD_NO)
-                watch->connections--;
+        loop_give(idlest(watch->server), fd, (struct sockaddr *)&address, size);
         return true;
 }
 
@@ -147,13 +153,26 @@ void watch_add_peer(struct watch *watch, struct peer *peer)
         pthread_mutex_unlock(&watch->lock);
 }
 
+/* Call with the lock held. */
+static void make_room(struct watch *watch)
+{
+        watch->connections--;
+        if (watch->full || watch->starved)
+                accept_again(watch);
+}
+
 void watch_remove_peer(struct watch *watch, struct peer *peer)
 {
         pthread_mutex_lock(&watch->lock);
         TAILQ_REMOVE(&watch->peers, peer, list);
-        watch->connections--;
-        if (watch->full || watch->starved)
-                accept_again(watch);
+        make_room(watch);
+        pthread_mutex_unlock(&watch->lock);
+}
+
+void watch_lost_connection(struct watch *watch)
+{
+        pthread_mutex_lock(&watch->lock);
+        make_room(watch);
         pthread_mutex_unlock(&watch->lock);
 }
 

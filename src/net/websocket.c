@@ -157,18 +157,19 @@ static void on_upgrade(void *cls, struct MHD_Connection *mhd, void *context, con
                        size_t extra_size, MHD_socket socket,
                        struct MHD_UpgradeResponseHandle *handle)
 {
+        struct exchange *exchange = context;
         struct response *response = cls;
         struct websocket *ws = response->websocket;
         int fd = fcntl(socket, F_DUPFD_CLOEXEC, 0);
 
         (void)mhd;
-        (void)context;
         if (fd >= 0) {
                 /* From here on the exchange no longer answers for it. */
                 response->websocket = NULL;
                 websockets_adopt(ws->sockets, ws, fd, extra, extra_size);
         }
         MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+        loop_wake(exchange->loop);
 }
 
 struct MHD_Response *websocket_build(struct response *response)
