@@ -7,7 +7,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-        static const struct chunk_options sizes[] = {
+        const struct chunk_options sizes[] = {
                 CHUNK_OPTIONS_DEFAULT, {8, 12, 3, 2}, {60, 100, 20, 10}, {200, 300, 0, 0}};
         const struct chunk_options *options;
 
