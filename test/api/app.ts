@@ -89,7 +89,7 @@ export class App {
     await this.stubs.start();
     const env = this.stubs.environment();
     for (const name of Object.keys(env)) if (name.endsWith('KEY')) this.secrets.add(env[name]!);
-    this.port = Number(this.#options.env?.['PORT'] ?? (await freePort()));
+    this.port = await freePort();
     return this.launch();
   }
 
@@ -209,14 +209,6 @@ export class App {
     if (hidden) this.faults.push(`stderr: ${hidden}`);
     await this.stubs.stop();
     if (this.dataDir) await rm(this.dataDir, { recursive: true, force: true });
-  }
-
-  /* Cleans up after a start that was to fail. */
-  async abandon(): Promise<void> {
-    this.#stopped = true;
-    await this.kill();
-    await this.stubs.stop();
-    await rm(this.dataDir, { recursive: true, force: true });
   }
 
   /* Resident memory in MiB. */

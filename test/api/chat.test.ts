@@ -26,7 +26,7 @@ describeApp('chat', (app) => {
 
   test('the answer is the assistant\'s message, and both are kept', async () => {
     const answer = await person.post(path, { content: 'Hello 東京' });
-    assert.deepEqual([answer.role, answer.content, answer.status], ['assistant', defaultAnswer, 'completed']);
+    assert.deepEqual([answer.role, answer.content, answer.status], ['assistant', defaultAnswer, 'complete']);
     assert.equal((await person.execution(answer.execution_id)).status, 'completed');
     const list = await person.get(path);
     assert.deepEqual(list.items.map((message: any) => [message.role, message.content]),
@@ -61,7 +61,7 @@ describeApp('chat', (app) => {
     assert.equal(tokens.map((event) => event.data.data.text).join(''), defaultAnswer);
     const last = events.at(-1)!;
     assert.equal(last.event, 'message');
-    assert.deepEqual([last.data.role, last.data.content, last.data.status], ['assistant', defaultAnswer, 'completed']);
+    assert.deepEqual([last.data.role, last.data.content, last.data.status], ['assistant', defaultAnswer, 'complete']);
     assert.equal(events.at(-2)!.event, 'execution_completed');
     assert.deepEqual((await person.get(path)).items[0], last.data);
   });

@@ -75,7 +75,7 @@ export class Contract {
     /* Tests ask for routes and methods that do not exist; only those answers may be undocumented. */
     if (!operation) return status === 404 || status === 405 || status < 100 ? null : `${method} ${path}: not in openapi.yaml (${status})`;
     const where = `${method} ${operation.path} ${status}`;
-    const pointer = this.#responsePointer(operation, status);
+    const pointer = this.#responsePointer(operation, status) ?? this.#refusalPointer(path, status);
     if (!pointer) return `${where}: status not in openapi.yaml`;
     const response = this.#at(pointer);
     if (!response['content']) return body === undefined || body === '' ? null : `${where}: has a body, but none is documented`;
@@ -93,6 +93,12 @@ export class Contract {
     if (!key) return null;
     const reference = responses[key].$ref as string | undefined;
     return reference ? reference.slice(1) : `/paths/${escape(path)}/${method.toLowerCase()}/responses/${key}`;
+  }
+
+  /* What the server itself may answer before any operation sees the request. */
+  #refusalPointer(path: string, status: number): string | null {
+    const isMalformed = status === 400 && /%/.test(path);
+    return isMalformed || [408, 413, 431].includes(status) ? '/components/responses/BadRequest' : null;
   }
 
   #at(pointer: string): Json {

@@ -91,7 +91,7 @@ describeApp('credentials: none in the environment', (app) => {
     assert.deepEqual([credential.configured, credential.source], [false, null]);
     const run = await person.runGraph(llmGraph({ provider: 'gemini', model: 'gemini-flash-latest' }));
     assert.equal(run.status, 'failed');
-    assert.match(run.error.message, /Gemini/);
+    assert.match(run.error.message, /Gemini/i);
     assert.match(run.error.message, /key|credential/i);
     assert.equal(app.stubs.gemini.requests.length, 0);
   });

@@ -146,7 +146,7 @@ describeApp('documents', (app) => {
 
   test('a deleted document is gone: list, text, search and file', async () => {
     const id = await freshWorkflow();
-    const before = readdirSync(join(app.dataDir, 'data'), { recursive: true }).length;
+    const before = readdirSync(join(app.dataDir, 'data'), { recursive: true });
     const made = await person.uploadReady('gone.txt', 'Ephemeral walrus.', id);
     await person.delete(`/api/v1/documents/${made.id}`);
     for (const path of ['', '/status', '/download', '/chunks'])
@@ -154,7 +154,7 @@ describeApp('documents', (app) => {
     assert.equal((await person.get('/api/v1/documents', 200, { workflow_id: id })).total, 0);
     assert.deepEqual((await person.post('/api/v1/search/documents', { query: 'walrus', workflow_id: id })).results, []);
     await eventually(() =>
-      assert.ok(readdirSync(join(app.dataDir, 'data'), { recursive: true }).length <= before, 'the file is still there'));
+      assert.deepEqual(readdirSync(join(app.dataDir, 'data'), { recursive: true }).filter((name) => !before.includes(name)), [], 'the file is still there'));
     /* The same bytes can come back. */
     await person.uploadReady('gone.txt', 'Ephemeral walrus.', id);
   });
@@ -174,7 +174,7 @@ describeApp('documents', (app) => {
     const text = Array.from({ length: 120 }, (_, i) => `Paragraph ${i} speaks of topic number ${i} at some length, with a naïve café.`).join('\n\n');
     const made = await person.uploadReady('long.txt', text, id);
     const chunks = (await person.get(`/api/v1/documents/${made.id}/chunks`, 200, { limit: 100 })).items;
-    assert.deepEqual(chunks.map((chunk: any) => chunk.position), chunks.map((_: any, i: number) => chunks[0].position + i));
+    assert.deepEqual(chunks.map((chunk: any) => chunk.ordinal), chunks.map((_: any, i: number) => chunks[0].ordinal + i));
     for (const chunk of chunks) assert.ok(chunk.end > chunk.start);
     const all = chunks.map((chunk: any) => chunk.content).join(' ');
     for (const i of [0, 60, 119]) assert.ok(all.includes(`topic number ${i} `), `paragraph ${i} is missing`);
@@ -187,7 +187,6 @@ describeApp('documents', (app) => {
     assertProblem(await other.request('GET', `/api/v1/documents/${unknownId}`), 404);
     const search = await other.request('POST', '/api/v1/search/documents', { json: { query: 'llama', workflow_id: workflowId } });
     assert.equal(search.status, 404);
-    assert.deepEqual((await other.post('/api/v1/search/documents', { query: 'llama' })).results, []);
     await assertUploadRefused(other, workflowId, 404);
     await assertUploadRefused(person, unknownId, 404);
   });

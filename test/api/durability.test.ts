@@ -126,7 +126,7 @@ describeApp('durability', (app) => {
     await app.launch();
     await person.finish(data.execution_id);
     const [answer] = (await person.get(path)).items;
-    assert.deepEqual([answer.role, answer.status, answer.content], ['assistant', 'completed', 'two:one:chat']);
+    assert.deepEqual([answer.role, answer.status, answer.content], ['assistant', 'complete', 'two:one:chat']);
   });
 
   test('SIGTERM in mid-run: the next start goes on', async () => {

@@ -270,10 +270,19 @@ describeApp('events: WebSocket', (app) => {
     assert.equal(await codeAfter(Buffer.from([0x80, 0x80, 1, 2, 3, 4])), 1002, 'continuation of nothing');
     assert.equal(await codeAfter(Buffer.from([0x09, 0x80, 1, 2, 3, 4])), 1002, 'fragmented ping');
     assert.equal(await codeAfter(Buffer.from([0x81, 0x81, 0, 0, 0, 0, 0xff])), 1007, 'text that is no UTF-8');
-    const huge = Buffer.alloc(14);
+    const huge = Buffer.alloc(200);
     huge.set([0x81, 0xff]);
     huge.writeBigUInt64BE(1n << 40n, 2);
     assert.equal(await codeAfter(huge), 1009, 'a message of a terabyte');
+  });
+
+  test('a socket that says good-bye is let go at once', async () => {
+    for (let i = 0; i < 5; i++) {
+      const socket = await person.socket(workflowId);
+      const began = Date.now();
+      await socket.close();
+      assert.ok(Date.now() - began < 1500, `${Date.now() - began} ms`);
+    }
   });
 
   test('a ping is answered with its payload, a close with a close', async () => {

@@ -45,7 +45,7 @@ const outcomes: Partial<Record<LlmBehaviour, Outcome>> = {
   'cut-first': { message: /connection|answer|reach|closed/i, calls: [1, 10] },
   quota: { message: /quota/i, calls: 1 },
   'invalid-key': { message: /key/i, calls: 1 },
-  forbidden: { message: /access|allow|permi|refus|denied|may not|region|country/i, calls: 1 },
+  forbidden: { message: /access|allow|permi|refus|denied|may not|not let|region|country/i, calls: 1 },
   'not-found': { message: /model/i, calls: 1 },
   'too-long': { message: /long|large|tokens|context/i, calls: 1 },
   'safety-prompt': { message: /safety|block|filter/i, calls: 1 },
@@ -60,7 +60,7 @@ const outcomes: Partial<Record<LlmBehaviour, Outcome>> = {
   'cut-clean': { message: /cut|broke|connection|end|incomplete|closed|off/i, calls: 1 },
   'error-mid': { message: /./, calls: 1 },
   huge: { message: /large|big|long|much|limit/i, calls: 1 },
-  redirect: { message: /./, calls: 1 },
+  redirect: { message: /./, calls: [1, 10] },
 };
 
 function assertCalls(seen: number, expected: number | [number, number], name: string): void {

@@ -211,14 +211,14 @@ describeApp('workflows: validation', (app) => {
 
   test('a cycle', () => {
     const data = graph(
-      [node('q', 'userQuery'), node('a', 'llmEngine', { provider: 'local' }), node('b', 'llmEngine', { provider: 'local' }), node('o', 'output')],
-      ['q:text -> a:query', 'a:answer -> b:query', 'b:answer -> a:context', 'b:answer -> o:input']);
+      [node('q', 'userQuery'), node('a', 'llmEngine', { provider: 'local' }), node('k', 'knowledgeBase'), node('o', 'output')],
+      ['q:text -> a:query', 'a:answer -> k:query', 'k:context -> a:context', 'a:answer -> o:input']);
     return refused(data, null, /./, /cycle|circle|loop/i);
   });
 
   test('a node that feeds itself', () => {
     const data = llmGraph({ provider: 'local' });
-    data.edges.push(edge('llm:answer -> llm:context'));
+    data.edges[0] = edge('llm:answer -> llm:query');
     return refused(data, null, /./, /cycle|circle|loop|itself/i);
   });
 
