@@ -37,6 +37,7 @@ struct loop {
         bool running;            /* the thread was started */
         atomic_uint connections; /* given and not yet closed */
         atomic_bool woken;       /* the descriptor is written and not yet read */
+        bool busy;               /* loop thread: requests came, so look for more before waiting */
         bool taken;              /* loop thread: the library took the connection just added */
 
         pthread_mutex_t lock; /* of the following */
@@ -125,9 +126,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
                                   const char *method, const char *version, const char *data,
                                   size_t *size, void **context)
 {
-        (void)cls;
+        struct loop *loop = cls;
+
         (void)mhd;
         (void)url;
+        loop->busy = true;
         return exchange_proceed(*context, method, version, data, size);
 }
 
@@ -169,7 +172,7 @@ static enum status start_daemon(struct loop *loop, struct error *err)
         const union MHD_DaemonInfo *info;
 
         loop->daemon = MHD_start_daemon(
-                flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER,
+                flags, 0, NULL, NULL, on_request, loop, MHD_OPTION_EXTERNAL_LOGGER,
                 on_library_message, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, loop,
                 MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL, MHD_OPTION_NOTIFY_COMPLETED,
                 on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
@@ -283,19 +286,18 @@ static void *run(void *arg)
         pthread_setname_np(pthread_self(), "http-loop");
         block_sigpipe();
         for (;;) {
-                int timeout = timeout_of(loop);
+                int timeout = loop->busy ? 0 : timeout_of(loop);
 
                 wait[1].revents = 0;
                 if (timeout != 0)
                         poll(wait, ARRAY_LENGTH(wait), timeout);
-                else
-                        poll(wait + 1, 1, 0);
-                if (wait[1].revents) {
+                if (wait[1].revents || loop->woken) {
                         (void)!read(loop->wake, &count, sizeof(count));
                         loop->woken = false;
                         if (!take_incoming(loop))
                                 return NULL;
                 }
+                loop->busy = false;
                 MHD_run(loop->daemon);
         }
 }

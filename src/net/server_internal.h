@@ -85,7 +85,7 @@ enum exchange_phase {
 struct exchange {
         struct request req;
         struct server *server;
-        struct peer *peer;          /* loop thread only */
+        struct peer *peer; /* loop thread only */
         struct loop *loop;
         struct MHD_Connection *mhd; /* loop thread; others only to resume it, under `lock` */
         enum exchange_phase phase;
