@@ -177,6 +177,15 @@ static void tell(struct attempt *attempt)
                 run_post(attempt->owner, &attempt->ended);
 }
 
+void node_used(struct node_run *run, const struct node_usage *usage)
+{
+        struct attempt *attempt = attempt_of(run);
+
+        pthread_mutex_lock(&attempt->lock);
+        attempt->usage = *usage;
+        pthread_mutex_unlock(&attempt->lock);
+}
+
 void node_succeed(struct node_run *run, json_t *output, const struct node_usage *usage)
 {
         struct attempt *attempt = attempt_of(run);

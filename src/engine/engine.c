@@ -380,8 +380,8 @@ enum status engine_start(struct engine *engine, const struct engine_request *req
                 run_free(run);
                 return err->status;
         }
-        /* From its commit on, the run belongs to its turns. */
         begin(run, request);
+        run_hand_over(run);
         return STATUS_OK;
 }
 

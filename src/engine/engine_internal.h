@@ -181,7 +181,10 @@ struct run {
         size_t result_node;
 };
 
+/* The caller's alone until run_hand_over: messages wait. */
 struct run *run_new(struct engine *engine, const struct trace *trace) MUST_USE;
+/* From now on the run belongs to its turns: it may be gone when this returns. */
+void run_hand_over(struct run *run);
 /* Without a word to anyone: for runs that never began. */
 struct run *run_free(struct run *run);
 enum status run_open_log(struct run *run, struct error *err) MUST_USE;

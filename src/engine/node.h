@@ -126,6 +126,8 @@ void node_release_inputs(struct node_run *run);
 void node_defer(struct node_run *run, void (*work)(struct node_run *run));
 /* Text for people who watch, as it comes; any thread. */
 void node_token(struct node_run *run, const char *text, size_t length);
+/* What the attempt used, also if it fails afterwards: paid for is paid for. */
+void node_used(struct node_run *run, const struct node_usage *usage);
 /* `output` is adopted: a JSON object whose fields templates may name. `usage` may be NULL. */
 void node_succeed(struct node_run *run, json_t *output, const struct node_usage *usage);
 void node_fail(struct node_run *run, const struct error *err, bool retryable);

@@ -44,6 +44,7 @@ static enum status recover_one(struct engine *engine, const struct execution *ro
         engine_add(engine, run);
         if (engine_enter_queue(engine, run))
                 run_post(run, &run->activate);
+        run_hand_over(run);
         return STATUS_OK;
 }
 

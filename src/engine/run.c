@@ -24,7 +24,8 @@ struct run *run_new(struct engine *engine, const struct trace *trace)
         run->abandon.kind = MESSAGE_ABANDON;
         run->activate.kind = MESSAGE_ACTIVATE;
         run->full.kind = MESSAGE_FULL;
-        atomic_init(&run->inbox, &idle);
+        /* As if a turn were under way: that of its maker. */
+        atomic_init(&run->inbox, NULL);
         return run;
 }
 
@@ -147,6 +148,12 @@ static bool rest(struct run *run)
 
         return atomic_compare_exchange_strong_explicit(&run->inbox, &empty, &idle,
                                                        memory_order_acq_rel, memory_order_acquire);
+}
+
+void run_hand_over(struct run *run)
+{
+        if (!rest(run))
+                pool_continue(run->engine->pool, take_turn, run);
 }
 
 /* --- Alarms ------------------------------------------------------------------------------------*/

@@ -189,7 +189,6 @@ static struct commit *take_draft(struct run *run)
         return commit;
 }
 
-/* The run may be gone afterwards. */
 static void send(struct run *run, struct commit *commit)
 {
         store_commit_execution(run->engine->services.store, &commit->parts, written, commit);

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "engine/engine_internal.h"
+#include "engine/value_text.h"
 
 enum { PAUSE_FIRST_MS = 500, PAUSE_MAX_MS = 60000, PAUSE_ASKED_MAX_MS = 300000 };
 
@@ -14,7 +15,7 @@ static enum status write_output(struct run *run, struct node_state *state, struc
 {
         struct buffer text = BUFFER_INIT(run_draft(run), OUTPUT_MAX);
 
-        json_append(&text, state->output);
+        value_append(&text, state->output);
         if (buffer_check(&text, "The node's output", err))
                 return err->status;
         state->output_text = text.data;
@@ -36,6 +37,7 @@ void run_fail_node(struct run *run, size_t node, const struct error *err)
 
         set_error(run, state, err);
         state->error_text = error_json(run_draft(run), err, NULL);
+        state->usage_text = usage_json(run_draft(run), &state->usage);
         if (at->on_error == ON_ERROR_DEFAULT) {
                 json_decref(state->output);
                 state->output = json_deep_copy(at->default_output);
@@ -45,15 +47,25 @@ void run_fail_node(struct run *run, size_t node, const struct error *err)
         run_node_ended(run, node, NODE_FAILED);
 }
 
-static void complete_node(struct run *run, size_t node, json_t *output,
-                          const struct node_usage *usage)
+/* Tokens of all attempts; the time to the first token is that of the last one that had one. */
+static void add_usage(struct node_state *state, const struct node_usage *usage)
+{
+        if (!usage->has_tokens)
+                return;
+        state->usage.input_tokens += usage->input_tokens;
+        state->usage.output_tokens += usage->output_tokens;
+        state->usage.cost_dollars += usage->cost_dollars;
+        state->usage.time_to_first_token_ms = usage->time_to_first_token_ms;
+        state->usage.has_tokens = true;
+}
+
+static void complete_node(struct run *run, size_t node, json_t *output)
 {
         struct node_state *state = &run->nodes[node];
         struct error err = ERROR_INIT;
 
         state->output = json_incref(output);
-        state->usage = *usage;
-        state->usage_text = usage_json(run_draft(run), usage);
+        state->usage_text = usage_json(run_draft(run), &state->usage);
         if (write_output(run, state, &err)) {
                 json_decref(state->output);
                 state->output = NULL;
@@ -85,10 +97,11 @@ void run_instant_node(struct run *run, size_t node)
         attempt = attempt_new(run, node, inputs, params);
         run_release_sources(run, node);
         attempt_run_instant(attempt);
+        add_usage(state, &attempt->usage);
         if (attempt->failed)
                 run_fail_node(run, node, attempt->error);
         else
-                complete_node(run, node, attempt->output, &attempt->usage);
+                complete_node(run, node, attempt->output);
         attempt_free(attempt);
 }
 
@@ -175,10 +188,11 @@ void run_attempt_ended(struct run *run, struct attempt *attempt)
         if (!attempt->abandoned) {
                 run->nodes[attempt->node].current = NULL;
                 run->in_flight--;
+                add_usage(&run->nodes[attempt->node], &attempt->usage);
                 if (attempt->failed)
                         fail_attempt(run, attempt->node, attempt->error, attempt->retryable);
                 else
-                        complete_node(run, attempt->node, attempt->output, &attempt->usage);
+                        complete_node(run, attempt->node, attempt->output);
         }
         let_go(attempt);
 }

@@ -105,6 +105,7 @@ static void a_chain_compiles_with_defaults_and_inferred_handles(void **state)
         const struct graph_node *kb = &f.graph->nodes[1], *l = &f.graph->nodes[2];
 
         assert_string_equal(kb->type->type, "knowledgeBase");
+        assert_int_equal(f.graph->nodes[3].order, 3);
         assert_int_equal(json_get_int(kb->params, "top_k", 0), 3);
         assert_string_equal(json_get_text(kb->params, "mode", ""), "hybrid");
         assert_null(json_object_get(kb->params, "label"));
@@ -378,8 +379,7 @@ static void the_table_is_complete_json(void **state)
 
         (void)state;
         assert_int_equal(json_array_size(types), 5);
-        json_array_foreach(types, i, type)
-        {
+        json_array_foreach (types, i, type) {
                 assert_ptr_equal(node_type_find(json_get_text(type, "type", "")), node_types[i]);
                 assert_true(json_is_array(json_object_get(type, "inputs")));
                 assert_true(json_is_array(json_object_get(type, "outputs")));

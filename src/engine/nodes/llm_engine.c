@@ -113,16 +113,21 @@ static enum status read_json_answer(const char *text, json_t **ret, struct error
                          cause.message);
 }
 
+static void tell_usage(struct node_run *run, const struct llm_usage *usage)
+{
+        node_used(run, &(struct node_usage){
+                               .input_tokens = usage->input_tokens,
+                               .output_tokens = usage->output_tokens,
+                               .cost_dollars = usage->cost_dollars,
+                               .time_to_first_token_ms = usage->time_to_first_token_ms,
+                               .has_tokens = usage->input_tokens > 0 || usage->output_tokens > 0,
+                       });
+}
+
+/* Adopts `json`, the parsed answer (NULL: none was asked for). */
 static void succeed(struct node_run *run, const struct llm_result *result, json_t *json)
 {
         const struct asking *asking = run->state;
-        const struct node_usage usage = {
-                .input_tokens = result->usage.input_tokens,
-                .output_tokens = result->usage.output_tokens,
-                .cost_dollars = result->usage.cost_dollars,
-                .time_to_first_token_ms = result->usage.time_to_first_token_ms,
-                .has_tokens = true,
-        };
         json_t *output =
                 json_pack("{s:s, s:o, s:s, s:s, s:s}", "text", result->text, "citations",
                           result->citations ? json_deep_copy(result->citations) : json_array(),
@@ -131,7 +136,7 @@ static void succeed(struct node_run *run, const struct llm_result *result, json_
 
         if (json)
                 json_object_set_new(output, "json", json);
-        node_succeed(run, output, &usage);
+        node_succeed(run, output, NULL);
 }
 
 static void on_done(const struct llm_result *result, const struct error *failure, bool retryable,
@@ -142,6 +147,8 @@ static void on_done(const struct llm_result *result, const struct error *failure
         struct error err = ERROR_INIT;
         json_t *json = NULL;
 
+        if (result)
+                tell_usage(run, &result->usage);
         if (failure) {
                 node_fail(run, failure, retryable);
         } else if (strlen(result->text) > NODE_TEXT_MAX) {
