@@ -28,6 +28,7 @@ struct documents_options {
         void *embedding_arg;
         const char *program; /* path of the running program: the child is `program extract-child` */
         unsigned workers;    /* 0: 2 */
+        unsigned queue_max;  /* documents that may wait before uploads are refused; 0: 1000 */
         uint64_t upload_max; /* bytes */
         const struct extract_limits *limits; /* of the child; NULL: EXTRACT_LIMITS_DEFAULT */
         /* Called on a worker whenever a document's status or progress changes; may be NULL. */

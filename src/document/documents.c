@@ -8,7 +8,7 @@
 
 #include "document/documents_internal.h"
 
-enum { WORKERS_DEFAULT = 2, SWEEP_SECONDS = 3600 };
+enum { WORKERS_DEFAULT = 2, QUEUE_MAX_DEFAULT = 1000, SWEEP_SECONDS = 3600 };
 
 /* --- Jobs --------------------------------------------------------------------------------------*/
 static struct job *find_job(struct documents *documents, enum job_kind kind, const char *id)
@@ -156,6 +156,10 @@ static struct documents *documents_create(const struct documents_options *option
         documents->options = *options;
         documents->options.folder = mem_strdup(documents, options->folder);
         documents->options.program = mem_strdup(documents, options->program);
+        if (!options->workers)
+                documents->options.workers = WORKERS_DEFAULT;
+        if (!options->queue_max)
+                documents->options.queue_max = QUEUE_MAX_DEFAULT;
         documents->limits = options->limits ? *options->limits : EXTRACT_LIMITS_DEFAULT;
         pthread_mutex_init(&documents->lock, NULL);
         pthread_cond_init(&documents->idle, NULL);
@@ -166,10 +170,10 @@ enum status documents_new(const struct documents_options *options, struct docume
                           struct error *err)
 {
         struct documents *documents = documents_create(options);
-        size_t workers = options->workers ? options->workers : WORKERS_DEFAULT;
 
         if (folder_open(documents, options->folder, &documents->folder, err) ||
-            pool_new("document", workers, QUEUE_MAX, &documents->pool, err) ||
+            pool_new("document", documents->options.workers, documents->options.queue_max,
+                     &documents->pool, err) ||
             take_up(documents, err)) {
                 documents_free(documents);
                 return err->status;

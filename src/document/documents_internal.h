@@ -10,8 +10,6 @@
 #include "document/folder.h"
 #include "observe/trace.h"
 
-enum { QUEUE_MAX = 1000 };
-
 enum job_kind {
         JOB_PROCESS, /* from the file to ready */
         JOB_EMBED,   /* a ready document gets embeddings of another model */

@@ -150,10 +150,9 @@ enum status format_decide(const struct format_probe *probe, const char *filename
         if (!probe->length)
                 return error_set(err, STATUS_INVALID, "the file is empty");
         if (!format)
-                return error_set(
-                        err, STATUS_UNSUPPORTED_TYPE,
-                        "only PDF, DOCX, TXT, Markdown, HTML and CSV files can be read, "
-                        "with the ending that says so (.pdf, .docx, .txt, .md, .html, .csv)");
+                return error_set(err, STATUS_UNSUPPORTED_TYPE,
+                                 "documents are PDF, DOCX, TXT, Markdown, HTML or CSV files, with "
+                                 "the ending that says so (.pdf, .docx, .txt, .md, .html, .csv)");
         if (!bytes_agree(probe, format))
                 return error_set(err, STATUS_UNSUPPORTED_TYPE,
                                  "the name says that the file is %s, but its content is %s",

@@ -68,7 +68,7 @@ static enum status check_unpacked(struct package *package, uint64_t part, uint64
         if (package->unpacked <= UNPACKED_MAX && (part <= RATIO_FREE || part / RATIO_MAX <= packed))
                 return STATUS_OK;
         return error_set(err, STATUS_UNPROCESSABLE,
-                         "the Word document is refused: it unpacks to far more than its size");
+                         "the Word document is refused: it unpacks to much more than its own size");
 }
 
 static enum status open_entry(zip_t *zip, zip_int64_t index, zip_file_t **ret, struct error *err)

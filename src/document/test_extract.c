@@ -215,7 +215,7 @@ static void bombs_are_stopped(void **state)
 
         (void)state;
         FAILS(DOCX, docx_new(ctx, repeated(ctx, paragraph, 500000, NULL), NULL),
-              "unpacks to far more");
+              "unpacks to much more");
         html = repeated(ctx, "<div>", 200000, &length);
         FAILS("text/html", ((struct bytes){html, length}), "too deep");
 }

@@ -28,6 +28,7 @@ struct pipeline {
         char *folder;
         const char *model;    /* NULL: no embeddings */
         const char *crash_at; /* kill -9 when this status is told */
+        unsigned queue_max;
         pthread_mutex_t lock;
         pthread_cond_t changed;
         struct told told;
@@ -84,6 +85,7 @@ static inline void start_with(struct pipeline *pipeline, const struct extract_li
                 .program = "/proc/self/exe",
                 .upload_max = 30 << 20,
                 .limits = limits,
+                .queue_max = pipeline->queue_max,
                 .changed = on_change,
                 .changed_arg = pipeline,
         };

@@ -344,7 +344,7 @@ static void hostile_docx_is_refused(void **state)
                      "document type");
         refused_docx(docx_of(ctx, deep, length), "too deep");
         bomb = repeated(ctx, P("bomb bomb bomb bomb bomb bomb bomb"), 400000, NULL);
-        refused_docx(docx_new(ctx, bomb, NULL), "unpacks to far more");
+        refused_docx(docx_new(ctx, bomb, NULL), "unpacks to much more");
 }
 
 static void an_archive_of_many_entries_is_refused(void **state)
@@ -467,10 +467,10 @@ static void disagreement_is_named(void **state)
                 STATUS_UNSUPPORTED_TYPE, "a program");
         NO_KIND("a.csv", "te\0xt", STATUS_UNSUPPORTED_TYPE, "not text");
         NO_KIND("a.md", "\x01\x02\x03 text", STATUS_UNSUPPORTED_TYPE, "not text");
-        NO_KIND("a.exe", "MZ...", STATUS_UNSUPPORTED_TYPE, "only PDF");
-        NO_KIND("README", "text", STATUS_UNSUPPORTED_TYPE, "only PDF");
-        NO_KIND("a.", "text", STATUS_UNSUPPORTED_TYPE, "only PDF");
-        NO_KIND("a.pdf.exe", "%PDF-1.4", STATUS_UNSUPPORTED_TYPE, "only PDF");
+        NO_KIND("a.exe", "MZ...", STATUS_UNSUPPORTED_TYPE, "documents are PDF");
+        NO_KIND("README", "text", STATUS_UNSUPPORTED_TYPE, "documents are PDF");
+        NO_KIND("a.", "text", STATUS_UNSUPPORTED_TYPE, "documents are PDF");
+        NO_KIND("a.pdf.exe", "%PDF-1.4", STATUS_UNSUPPORTED_TYPE, "documents are PDF");
 }
 
 int main(void)

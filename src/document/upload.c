@@ -29,7 +29,7 @@ enum status upload_begin(struct documents *documents, const void *ctx, const cha
         struct part_file part;
         char *name;
 
-        if (pool_waiting(documents->pool) >= QUEUE_MAX) {
+        if (pool_waiting(documents->pool) >= documents->options.queue_max) {
                 error_set(err, STATUS_UNAVAILABLE, "too many documents are waiting to be read");
                 err->retry_after_ms = 30000;
                 return err->status;
