@@ -251,6 +251,13 @@ static void set_method(struct http_call *call)
                 curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
+static long buffer_size(const struct http_call *call)
+{
+        if (call->tls)
+                return CLIENT_TLS_BUFFER;
+        return call->handlers.data ? CLIENT_STREAM_BUFFER : CLIENT_GATHER_BUFFER;
+}
+
 /* HTTP/2 only over TLS, where ALPN says at once whether the server speaks it: then many calls
  * share a connection. On plain http, waiting to share would queue calls behind a slow answer. */
 static void set_transport(struct http_call *call)
@@ -261,9 +268,7 @@ static void set_transport(struct http_call *call)
         curl_easy_setopt(easy, CURLOPT_PROXY, "");
         curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE,
-                         call->handlers.data ? (long)CLIENT_STREAM_BUFFER
-                                             : (long)CLIENT_GATHER_BUFFER);
+        curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, buffer_size(call));
         curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)call->connect_timeout_ms);
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                          call->tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);

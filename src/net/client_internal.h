@@ -20,8 +20,9 @@ enum {
         CLIENT_STREAM_BUFFER =
                 1024, /* a token's event is a few hundred bytes; one a waiting call */
         CLIENT_GATHER_BUFFER = 4096,
+        CLIENT_TLS_BUFFER = 16384, /* with 1024, libcurl 7.88 loses the end of an HTTP/2 answer */
         CLIENT_IDLE_HANDLES = 256,
-        SHARD_MAX = 32,
+        SHARD_MAX = 128,
         RETRY_AFTER_MAX_MS = 24 * 3600 * 1000,
 };
 

@@ -2,17 +2,19 @@
 /* Shards: the calls are spread over several libcurl multi handles, all on the one client thread.
  *
  * libcurl walks the list of a multi's connections at each start and end of a call, which with
- * thousands of waiting calls costs more than the call itself. A shard takes SHARD_CALLS calls, then
- * the next one is opened; the first with room is used, so that a small load stays on the first
- * shard and finds its kept connections. Names and TLS sessions are shared by all. */
+ * thousands of waiting calls costs more than the call itself; and once an HTTP/2 connection carries
+ * as many streams as the server allows (100, most often), it lets further calls wait rather than
+ * open another. A shard takes SHARD_CALLS calls, then the next one is opened; the first with room
+ * is used, so that a small load stays on the first shard and finds its kept connections. Names and
+ * TLS sessions are shared by all. */
 #include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "net/client_internal.h"
 
 enum {
-        SHARD_CALLS = 512,
-        SHARD_CONNECTIONS_KEPT = 1024, /* more than SHARD_CALLS: some idle, to several hosts */
+        SHARD_CALLS = 100,
+        SHARD_CONNECTIONS_KEPT = 200, /* more than SHARD_CALLS: some idle, to several hosts */
         SHARD_LINGER_US = 10 * 1000 * 1000,
 };
 
@@ -73,17 +75,29 @@ static void close_shard(struct shard *shard)
         shard->multi = NULL;
 }
 
+/* The first with room, or the one with the fewest calls when all are full. */
+static unsigned choose(const struct http_client *client)
+{
+        unsigned least = 0;
+
+        for (unsigned index = 0; index < SHARD_MAX; index++) {
+                if (client->shards[index].running < SHARD_CALLS)
+                        return index;
+                if (client->shards[index].running < client->shards[least].running)
+                        least = index;
+        }
+        return least;
+}
+
 struct shard *http_shard_take(struct http_client *client)
 {
-        unsigned index = 0;
+        struct shard *shard = &client->shards[choose(client)];
 
-        while (index < SHARD_MAX - 1 && client->shards[index].running >= SHARD_CALLS)
-                index++;
-        if (!client->shards[index].multi && !open_shard(client, index))
+        if (!shard->multi && !open_shard(client, (unsigned)(shard - client->shards)))
                 return NULL;
-        client->shards[index].running++;
-        client->shards[index].close_us = INT64_MAX;
-        return &client->shards[index];
+        shard->running++;
+        shard->close_us = INT64_MAX;
+        return shard;
 }
 
 void http_shard_give(struct shard *shard)
