@@ -100,7 +100,7 @@ void refuse_raw(struct exchange *exchange, unsigned status, const char *detail)
 {
         SCOPED_MEM void *ctx = mem_root();
         struct buffer body = BUFFER_INIT(ctx, REPLY_HEAD_MAX),
-                      text = BUFFER_INIT(ctx, 2 * REPLY_HEAD_MAX);
+                      text = BUFFER_INIT(ctx, RAW_REPLY_MAX);
         const char *request_id = exchange->req.trace.request_id;
 
         if (!*request_id)

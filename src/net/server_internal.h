@@ -28,6 +28,7 @@ enum {
         HEARTBEAT_SECONDS_DEFAULT = 15,
         BODY_RATE_MIN = 1024, /* bytes a second that keep a slow body alive */
         REPLY_HEAD_MAX = 2048,
+        RAW_REPLY_MAX = 4096,
 };
 
 struct loop;

@@ -13,6 +13,8 @@
 
 #include "net/server.h"
 
+#define KIB ((size_t)1024)
+
 enum { TEST_TIMEOUT_MS = 10000 };
 
 struct answer {

@@ -58,7 +58,7 @@ static enum status parse(const void *ctx, const char *type, const char *body, si
 {
         struct multipart *multipart;
 
-        seen->text = BUFFER_INIT(ctx, 1024 * 1024);
+        seen->text = BUFFER_INIT(ctx, KIB * KIB);
         if (multipart_new(ctx, type, &handlers, seen, &multipart, err))
                 return err->status;
         for (size_t at = 0, step = first; at < length; at += step, step = piece) {
@@ -220,7 +220,7 @@ static enum status parse_built(const struct buffer *body, struct seen *seen, str
 static void limits_hold(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        struct buffer body = BUFFER_INIT(ctx, 1024 * 1024);
+        struct buffer body = BUFFER_INIT(ctx, KIB * KIB);
         struct seen seen = {0};
         struct error err = ERROR_INIT;
         char name[MULTIPART_NAME_MAX + 2];
@@ -257,7 +257,7 @@ static void limits_hold(void **state)
 static void large_bodies_pass_through(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        struct buffer body = BUFFER_INIT(ctx, 2 * 1024 * 1024);
+        struct buffer body = BUFFER_INIT(ctx, 2 * KIB * KIB);
         struct seen seen = {0};
         struct error err = ERROR_INIT;
 

@@ -115,8 +115,8 @@ static const struct route routes[] = {
         {METHOD_GET, "/pool", ROUTE_PUBLIC, 0, hello, NULL},
         {METHOD_GET, "/things/{id}", ROUTE_PUBLIC, 0, show, NULL},
         {METHOD_POST, "/things", ROUTE_PUBLIC, 1000, create, NULL},
-        {METHOD_POST, "/echo", ROUTE_PUBLIC, 100 * 1024, echo, NULL},
-        {METHOD_POST, "/echo-inline", ROUTE_INLINE | ROUTE_PUBLIC, 100 * 1024, echo, NULL},
+        {METHOD_POST, "/echo", ROUTE_PUBLIC, 100 * KIB, echo, NULL},
+        {METHOD_POST, "/echo-inline", ROUTE_INLINE | ROUTE_PUBLIC, 100 * KIB, echo, NULL},
         {METHOD_GET, "/fails/{how}", ROUTE_PUBLIC, 0, fails, NULL},
         {METHOD_GET, "/asset", ROUTE_INLINE | ROUTE_PUBLIC, 0, asset, NULL},
         {METHOD_GET, "/file", ROUTE_PUBLIC, 0, file, NULL},
@@ -400,7 +400,7 @@ static const char *metrics(const void *ctx)
 {
         struct buffer *text = mem_new(ctx, struct buffer);
 
-        *text = BUFFER_INIT(ctx, 4 * 1024 * 1024);
+        *text = BUFFER_INIT(ctx, 4 * KIB * KIB);
         metrics_write(text, METRICS_TEXT);
         return buffer_string(text);
 }

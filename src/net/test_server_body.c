@@ -158,10 +158,10 @@ static const struct route routes[] = {
         {METHOD_GET, "/inline", ROUTE_INLINE | ROUTE_PUBLIC, 0, hello, NULL},
         {METHOD_GET, "/things/{id}", ROUTE_PUBLIC, 0, show, NULL},
         {METHOD_POST, "/small", ROUTE_PUBLIC, 1000, echo, NULL},
-        {METHOD_POST, "/echo", ROUTE_PUBLIC, 100 * 1024, echo, NULL},
-        {METHOD_POST, "/echo-inline", ROUTE_INLINE | ROUTE_PUBLIC, 100 * 1024, echo, NULL},
-        {METHOD_POST, "/sink", 0, 10 * 1024 * 1024, sunk, &sink},
-        {METHOD_POST, "/form", ROUTE_PUBLIC, 10 * 1024 * 1024, formed, &form_sink},
+        {METHOD_POST, "/echo", ROUTE_PUBLIC, 100 * KIB, echo, NULL},
+        {METHOD_POST, "/echo-inline", ROUTE_INLINE | ROUTE_PUBLIC, 100 * KIB, echo, NULL},
+        {METHOD_POST, "/sink", 0, 10 * KIB *KIB, sunk, &sink},
+        {METHOD_POST, "/form", ROUTE_PUBLIC, 10 * KIB *KIB, formed, &form_sink},
         {0},
 };
 
@@ -275,7 +275,7 @@ static void nul_bytes_do_not_hide(void **state)
 
 static struct answer with_header_bytes(struct fixture *f, size_t lines, size_t length, bool slowly)
 {
-        struct buffer text = BUFFER_INIT(f, 1024 * 1024);
+        struct buffer text = BUFFER_INIT(f, KIB * KIB);
         int fd = test_connect(f->port), on = 1;
 
         setsockopt(fd, 6, 1, &on, sizeof(on));
@@ -298,10 +298,10 @@ static struct answer with_header_bytes(struct fixture *f, size_t lines, size_t l
 static void headers_up_to_16_kib_work(void **state)
 {
         struct fixture *f = *state;
-        struct answer answer = with_header_bytes(f, 1, 15 * 1024, false);
+        struct answer answer = with_header_bytes(f, 1, 15 * KIB, false);
 
         assert_string_equal(answer.body, "/things/1|1|-|last|127.0.0.1");
-        answer = with_header_bytes(f, 1, 15 * 1024, true);
+        answer = with_header_bytes(f, 1, 15 * KIB, true);
         assert_string_equal(answer.body, "/things/1|1|-|last|127.0.0.1");
         answer = with_header_bytes(f, 90, 160, true);
         assert_string_equal(answer.body, "/things/1|1|-|last|127.0.0.1");
@@ -310,7 +310,7 @@ static void headers_up_to_16_kib_work(void **state)
 static void larger_heads_are_431(void **state)
 {
         struct fixture *f = *state;
-        const size_t sizes[] = {16 * 1024, 24 * 1024, 100 * 1024, 900 * 1024};
+        const size_t sizes[] = {16 * KIB, 24 * KIB, 100 * KIB, 900 * KIB};
 
         for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
                 struct answer answer = with_header_bytes(f, 1, sizes[i], false);
@@ -336,21 +336,21 @@ static void long_targets_are_414_or_431(void **state)
 static void bodies_up_to_the_maximum_pass(void **state)
 {
         struct fixture *f = *state;
-        char *body = mem_array(f, char, 100 * 1024 + 1);
+        char *body = mem_array(f, char, 100 * KIB + 1);
 
-        memset(body, 'b', 100 * 1024);
+        memset(body, 'b', 100 * KIB);
         struct answer answer = post(f, "/echo", "text/plain", body);
 
         assert_int_equal(answer.status, 200);
-        assert_int_equal(answer.length, 100 * 1024);
+        assert_int_equal(answer.length, 100 * KIB);
         answer = post(f, "/echo-inline", "text/plain", body);
-        assert_int_equal(answer.length, 100 * 1024);
+        assert_int_equal(answer.length, 100 * KIB);
 }
 
 static void larger_bodies_are_413(void **state)
 {
         struct fixture *f = *state;
-        size_t length = 8 * 1024 * 1024;
+        size_t length = 8 * KIB * KIB;
         char *body = mem_array(f, char, length + 1);
 
         memset(body, 'b', length);
@@ -408,7 +408,7 @@ static void expect_continue_is_answered(void **state)
 static void sinks_take_large_bodies(void **state)
 {
         struct fixture *f = *state;
-        size_t length = 5 * 1024 * 1024;
+        size_t length = 5 * KIB * KIB;
         char *body = mem_array(f, char, length + 1);
         int fd = test_connect(f->port);
 
@@ -512,7 +512,7 @@ static void curl_uploads_a_form(void **state)
         SCOPED_MEM void *ctx = mem_root();
         struct buffer body = BUFFER_INIT(ctx, 10000);
         CURL *curl = curl_for(*state, "/form", &body);
-        size_t length = 3 * 1024 * 1024;
+        size_t length = 3 * KIB * KIB;
         char *file = mem_array(ctx, char, length);
         curl_mime *mime = curl_mime_init(curl);
         curl_mimepart *part = curl_mime_addpart(mime);
@@ -539,7 +539,7 @@ static void curl_reads_a_refusal(void **state)
 {
         static const char *const paths[] = {"/echo", "/sink"};
         static const long statuses[] = {413, 401};
-        size_t length = 8 * 1024 * 1024;
+        size_t length = 8 * KIB * KIB;
 
         for (size_t i = 0; i < ARRAY_LENGTH(paths); i++) {
                 SCOPED_MEM void *ctx = mem_root();
