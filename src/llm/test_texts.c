@@ -346,8 +346,7 @@ static void local_citations_are_exact(void **state)
         (void)state;
         answer(ctx, "What about the filter, the pump and the descaler?", manual, 3, &citations);
         assert_int_equal(json_array_size(citations), 3);
-        json_array_foreach(citations, i, citation)
-        {
+        json_array_foreach (citations, i, citation) {
                 const char *chunk = json_get_text(citation, "chunk_id", "");
                 const struct llm_passage *passage = &manual[chunk[1] - '1'];
                 size_t from = (size_t)(json_get_int(citation, "start", 0) - passage->start);
