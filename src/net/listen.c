@@ -45,29 +45,43 @@ static unsigned port_of(int fd)
                                                        : address.v4.sin_port);
 }
 
-enum status listener_open(const struct server_options *options, int *ret, unsigned *ret_port,
-                          struct error *err)
+/* The first address of `host` that can be listened at; -1 and errno, or *ret_failure of the look-up. */
+static int listen_host(const char *host, const char *port, int *ret_failure)
 {
         struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                  .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
         struct addrinfo *found = NULL;
+        int fd = -1;
+
+        *ret_failure = getaddrinfo(host, port, &hints, &found);
+        for (struct addrinfo *at = found; at && fd < 0; at = at->ai_next)
+                fd = listen_at(at);
+        int saved = errno;
+
+        if (found)
+                freeaddrinfo(found);
+        errno = saved;
+        return fd;
+}
+
+enum status listener_open(const struct server_options *options, int *ret, unsigned *ret_port,
+                          struct error *err)
+{
+        const char *host = options->host;
         char port[12];
         int failure;
 
         snprintf(port, sizeof(port), "%u", options->port);
-        failure = getaddrinfo(*options->host ? options->host : NULL, port, &hints, &found);
+        /* Any address: both families on one socket where there is IPv6. */
+        *ret = listen_host(*host ? host : "::", port, &failure);
+        if (*ret < 0 && !*host && errno != EADDRINUSE)
+                *ret = listen_host("0.0.0.0", port, &failure);
         if (failure)
-                return error_set(err, STATUS_INVALID, "cannot listen on %s: %s", options->host,
+                return error_set(err, STATUS_INVALID, "cannot listen on %s: %s", host,
                                  gai_strerror(failure));
-        *ret = -1;
-        for (struct addrinfo *at = found; at && *ret < 0; at = at->ai_next)
-                *ret = listen_at(at);
-        failure = errno;
-        freeaddrinfo(found);
         if (*ret < 0)
                 return error_set(err, STATUS_UNAVAILABLE, "cannot listen on %s port %s: %s",
-                                 *options->host ? options->host : "any address", port,
-                                 strerror(failure));
+                                 *host ? host : "any address", port, strerror(errno));
         *ret_port = port_of(*ret);
         return STATUS_OK;
 }

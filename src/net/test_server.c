@@ -396,6 +396,31 @@ static void http_1_0_is_answered(void **state)
         close(fd);
 }
 
+static void addresses_are_listened_at_or_named(void **state)
+{
+        SCOPED_MEM void *ctx = mem_root();
+        static const struct route *const tables[] = {routes, NULL};
+        struct fixture *f = *state;
+        struct server *server = NULL;
+        struct error err = ERROR_INIT;
+
+        /* No host is any address of both families. */
+        assert_int_equal(server_start(&(struct server_options){0}, tables, &server, &err),
+                         STATUS_OK);
+        assert_string_equal(
+                test_ask(ctx, server_port(server), "GET /pool HTTP/1.1\r\n" HOST "\r\n").body,
+                "hello");
+        server = server_stop(server, 1000);
+        const struct server_options taken = {.host = "127.0.0.1", .port = f->port};
+
+        assert_int_equal(server_start(&taken, tables, &server, &err), STATUS_UNAVAILABLE);
+        assert_non_null(strstr(err.message, "in use"));
+        const struct server_options nowhere = {.host = "no.such.host.invalid"};
+
+        assert_int_equal(server_start(&nowhere, tables, &server, &err), STATUS_INVALID);
+        assert_null(server);
+}
+
 static const char *metrics(const void *ctx)
 {
         struct buffer *text = mem_new(ctx, struct buffer);
@@ -478,6 +503,7 @@ int main(void)
                 cmocka_unit_test(files_are_downloads),
                 cmocka_unit_test(connections_are_kept_and_pipelined),
                 cmocka_unit_test(http_1_0_is_answered),
+                cmocka_unit_test(addresses_are_listened_at_or_named),
                 cmocka_unit_test(requests_are_counted_and_logged),
         };
 

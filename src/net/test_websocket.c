@@ -10,16 +10,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "net/test_http.h"
+#include "net/test_ws_client.h"
 #include "net/websocket.h"
-
-#define SHAKE                                                                                      \
-        "GET /ws HTTP/1.1\r\nHost: me:1\r\nUpgrade: websocket\r\nConnection: keep-alive, "         \
-        "Upgrade\r\n"                                                                              \
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#include "observe/metrics.h"
 
 enum { MANY = 2000, QUEUE_MAX = 256 * 1024, MESSAGE_MAX = 64 * 1024 };
-enum { TEXT = 1, BINARY = 2, CONTINUATION = 0, CLOSE = 8, PING = 9, PONG = 10, FIN = 0x80 };
 
 static struct {
         pthread_mutex_t lock;
@@ -109,115 +104,6 @@ static int tear_down(void **state)
         return 0;
 }
 
-/* A client. */
-
-static int shake(struct server *server)
-{
-        SCOPED_MEM void *ctx = mem_root();
-        int fd = test_connect(server_port(server));
-
-        test_print(fd, SHAKE "\r\n");
-        struct answer answer = test_read(ctx, fd, true);
-
-        assert_int_equal(answer.status, 101);
-        return fd;
-}
-
-/* The header of a frame whose mask is zero, so that the payload follows as it is. */
-static size_t frame_head(unsigned char *out, unsigned first, size_t length)
-{
-        size_t used = 0;
-
-        out[used++] = (unsigned char)first;
-        if (length < 126) {
-                out[used++] = (unsigned char)(0x80 | length);
-        } else if (length < 65536) {
-                out[used++] = 0x80 | 126;
-                out[used++] = (unsigned char)(length >> 8);
-                out[used++] = (unsigned char)length;
-        } else {
-                out[used++] = 0x80 | 127;
-                for (int shift = 56; shift >= 0; shift -= 8)
-                        out[used++] = (unsigned char)(length >> shift);
-        }
-        memset(out + used, 0, 4);
-        return used + 4;
-}
-
-static void send_frame(int fd, unsigned first, const void *payload, size_t length)
-{
-        unsigned char head[14];
-
-        test_send(fd, head, frame_head(head, first, length));
-        test_send(fd, payload, length);
-}
-
-static bool read_exactly(int fd, void *out, size_t length)
-{
-        return length == 0 || recv(fd, out, length, MSG_WAITALL) == (ssize_t)length;
-}
-
-/* One frame of the server below ctx; its first byte, 0 at the end. */
-static unsigned read_frame(const void *ctx, int fd, char **ret, size_t *ret_length)
-{
-        unsigned char head[2], extended[8];
-        size_t length;
-
-        if (!read_exactly(fd, head, 2))
-                return 0;
-        assert_int_equal(head[1] & 0x80, 0);
-        length = head[1];
-        if (length >= 126) {
-                size_t size = length == 126 ? 2 : 8;
-
-                assert_true(read_exactly(fd, extended, size));
-                length = 0;
-                for (size_t i = 0; i < size; i++)
-                        length = length << 8 | extended[i];
-        }
-        *ret = mem_array(ctx, char, length + 1);
-        *ret_length = length;
-        return read_exactly(fd, *ret, length) ? head[0] : 0;
-}
-
-/* The next frame that is no ping. */
-static unsigned read_message(const void *ctx, int fd, char **ret, size_t *ret_length)
-{
-        unsigned first;
-
-        do {
-                first = read_frame(ctx, fd, ret, ret_length);
-        } while (first == (FIN | PING));
-        return first;
-}
-
-static void expect_text(int fd, const char *wanted)
-{
-        SCOPED_MEM void *ctx = mem_root();
-        char *payload;
-        size_t length;
-
-        assert_int_equal(read_message(ctx, fd, &payload, &length), FIN | TEXT);
-        assert_string_equal(payload, wanted);
-}
-
-static void expect_close(int fd, unsigned code)
-{
-        SCOPED_MEM void *ctx = mem_root();
-        char *payload = NULL;
-        size_t length = 0;
-        unsigned first = read_message(ctx, fd, &payload, &length);
-
-        while (first == (FIN | TEXT))
-                first = read_message(ctx, fd, &payload, &length);
-        assert_int_equal(first, FIN | CLOSE);
-        if (!payload || length < 2) {
-                fail_msg("a close without a code instead of %u", code);
-                return;
-        }
-        assert_int_equal((unsigned char)payload[0] << 8 | (unsigned char)payload[1], code);
-}
-
 /* Handshake. */
 
 static void the_handshake_is_answered(void **state)
@@ -227,7 +113,7 @@ static void the_handshake_is_answered(void **state)
 
         /* A frame right behind the handshake is not lost. */
         test_print(fd, SHAKE "Sec-WebSocket-Protocol: token, bearer\r\n\r\n");
-        send_frame(fd, FIN | TEXT, "early", 5);
+        ws_send_frame(fd, FIN | TEXT, "early", 5);
         struct answer answer = test_read(ctx, fd, true);
 
         assert_int_equal(answer.status, 101);
@@ -236,7 +122,7 @@ static void the_handshake_is_answered(void **state)
         assert_string_equal(test_header(ctx, &answer, "Sec-WebSocket-Protocol"), "bearer");
         assert_string_equal(test_header(ctx, &answer, "Upgrade"), "websocket");
         assert_non_null(test_header(ctx, &answer, "X-Request-ID"));
-        expect_text(fd, "early");
+        ws_expect_text(fd, "early");
         close(fd);
         assert_true(wait_for(&seen.closed, 1, 5));
         assert_int_equal(seen.code, 1006);
@@ -310,7 +196,7 @@ static void own_and_listed_origins_may_open(void **state)
 static void messages_are_echoed(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
         size_t sizes[] = {0, 1, 125, 126, 127, 4095, 4096, 4097, 65535, 65536};
         char *payload;
         size_t length;
@@ -319,8 +205,8 @@ static void messages_are_echoed(void **state)
                 char *message = mem_array(ctx, char, sizes[i] + 1);
 
                 memset(message, 'a' + (int)i, sizes[i]);
-                send_frame(fd, FIN | TEXT, message, sizes[i]);
-                assert_int_equal(read_message(ctx, fd, &payload, &length), FIN | TEXT);
+                ws_send_frame(fd, FIN | TEXT, message, sizes[i]);
+                assert_int_equal(ws_read_message(ctx, fd, &payload, &length), FIN | TEXT);
                 assert_int_equal(length, sizes[i]);
                 assert_string_equal(payload, message);
         }
@@ -331,29 +217,29 @@ static void masks_are_undone(void **state)
 {
         static const unsigned char frame[] = {FIN | TEXT, 0x85, 0x37, 0xfa, 0x21, 0x3d,
                                               0x7f,       0x9f, 0x4d, 0x51, 0x58};
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
 
         for (size_t i = 0; i < sizeof(frame); i++)
                 test_send(fd, frame + i, 1);
-        expect_text(fd, "Hello");
+        ws_expect_text(fd, "Hello");
         close(fd);
 }
 
 static void fragments_are_joined_around_control_frames(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
         char *payload;
         size_t length;
 
         /* A character may straddle fragments. */
-        send_frame(fd, TEXT, "caf\xC3", 4);
-        send_frame(fd, FIN | PING, "p", 1);
-        send_frame(fd, CONTINUATION, "", 0);
-        send_frame(fd, FIN | CONTINUATION, "\xA9!", 2);
-        assert_int_equal(read_message(ctx, fd, &payload, &length), FIN | PONG);
+        ws_send_frame(fd, TEXT, "caf\xC3", 4);
+        ws_send_frame(fd, FIN | PING, "p", 1);
+        ws_send_frame(fd, CONTINUATION, "", 0);
+        ws_send_frame(fd, FIN | CONTINUATION, "\xA9!", 2);
+        assert_int_equal(ws_read_message(ctx, fd, &payload, &length), FIN | PONG);
         assert_string_equal(payload, "p");
-        expect_text(fd, "caf\xC3\xA9!");
+        ws_expect_text(fd, "caf\xC3\xA9!");
         close(fd);
 }
 
@@ -385,13 +271,13 @@ static void broken_frames_close_with_their_code(void **state)
         };
 
         for (size_t i = 0; i < ARRAY_LENGTH(broken); i++) {
-                int fd = shake(*state);
+                int fd = ws_shake(*state);
 
                 test_send(fd, broken[i].bytes, broken[i].length);
                 /* More behind it must not turn the close into a reset. */
-                send_frame(fd, FIN | TEXT, "more", 4);
+                ws_send_frame(fd, FIN | TEXT, "more", 4);
                 print_message("case %zu\n", i);
-                expect_close(fd, broken[i].code);
+                ws_expect_close(fd, broken[i].code);
                 close(fd);
                 assert_true(wait_for(&seen.closed, i + 1, 8));
                 assert_int_equal(seen.code, broken[i].code);
@@ -400,32 +286,32 @@ static void broken_frames_close_with_their_code(void **state)
 
 static void endless_fragments_are_too_big(void **state)
 {
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
 
-        send_frame(fd, TEXT, "", 0);
+        ws_send_frame(fd, TEXT, "", 0);
         for (int i = 0; i < 1100; i++)
-                send_frame(fd, CONTINUATION, "", 0);
-        expect_close(fd, 1009);
+                ws_send_frame(fd, CONTINUATION, "", 0);
+        ws_expect_close(fd, 1009);
         close(fd);
 }
 
 static void closes_are_echoed(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
         char *payload;
         size_t length;
 
-        send_frame(fd, FIN | TEXT, "one", 3);
-        send_frame(fd, FIN | CLOSE, "\x03\xE8", 2);
-        expect_close(fd, 1000);
+        ws_send_frame(fd, FIN | TEXT, "one", 3);
+        ws_send_frame(fd, FIN | CLOSE, "\x03\xE8", 2);
+        ws_expect_close(fd, 1000);
         assert_true(test_closes(fd, 2000));
         close(fd);
         assert_true(wait_for(&seen.closed, 1, 5));
         assert_int_equal(seen.code, 1000);
-        fd = shake(*state);
-        send_frame(fd, FIN | CLOSE, "", 0);
-        assert_int_equal(read_message(ctx, fd, &payload, &length), FIN | CLOSE);
+        fd = ws_shake(*state);
+        ws_send_frame(fd, FIN | CLOSE, "", 0);
+        assert_int_equal(ws_read_message(ctx, fd, &payload, &length), FIN | CLOSE);
         assert_int_equal(length, 0);
         close(fd);
         assert_true(wait_for(&seen.closed, 2, 5));
@@ -434,15 +320,15 @@ static void closes_are_echoed(void **state)
 
 static void the_server_closes_after_what_is_queued(void **state)
 {
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
 
-        send_frame(fd, FIN | TEXT, "quit", 4);
-        expect_text(fd, "bye");
-        expect_close(fd, 4000);
+        ws_send_frame(fd, FIN | TEXT, "quit", 4);
+        ws_expect_text(fd, "bye");
+        ws_expect_close(fd, 4000);
         /* Nothing sent after the close matters any more. */
         assert_true(wait_for(&seen.opened, 1, 5));
         websocket_send(seen.all[0], "late", 4);
-        send_frame(fd, FIN | CLOSE, "\x0F\xA0", 2);
+        ws_send_frame(fd, FIN | CLOSE, "\x0F\xA0", 2);
         assert_true(test_closes(fd, 2000));
         close(fd);
         assert_true(wait_for(&seen.closed, 1, 5));
@@ -454,9 +340,9 @@ static void the_server_closes_after_what_is_queued(void **state)
 static void an_unanswered_close_times_out(void **state)
 {
         int64_t start = clock_monotonic_us();
-        int fd = shake(*state);
+        int fd = ws_shake(*state);
 
-        send_frame(fd, FIN | TEXT, "quit", 4);
+        ws_send_frame(fd, FIN | TEXT, "quit", 4);
         assert_true(test_closes(fd, 8000));
         assert_in_range(clock_monotonic_us() - start, 4500000, 7500000);
         close(fd);
@@ -465,22 +351,22 @@ static void an_unanswered_close_times_out(void **state)
 static void pings_are_sent_and_missed(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        int answering = shake(*state), silent = shake(*state);
+        int answering = ws_shake(*state), silent = ws_shake(*state);
         int64_t start = clock_monotonic_us();
         char *payload;
         size_t length;
 
         for (int i = 0; i < 4; i++) {
-                assert_int_equal(read_frame(ctx, answering, &payload, &length), FIN | PING);
-                send_frame(answering, FIN | PONG, payload, length);
+                assert_int_equal(ws_read_frame(ctx, answering, &payload, &length), FIN | PING);
+                ws_send_frame(answering, FIN | PONG, payload, length);
         }
         /* Two pings of one second each unanswered, closed at the third. */
-        expect_close(silent, 1001);
+        ws_expect_close(silent, 1001);
         assert_in_range(clock_monotonic_us() - start, 2500000, 5500000);
         assert_true(wait_for(&seen.closed, 1, 5));
         assert_int_equal(seen.code, 1001);
-        send_frame(answering, FIN | TEXT, "alive", 5);
-        expect_text(answering, "alive");
+        ws_send_frame(answering, FIN | TEXT, "alive", 5);
+        ws_expect_text(answering, "alive");
         close(answering);
         close(silent);
 }
@@ -488,7 +374,7 @@ static void pings_are_sent_and_missed(void **state)
 static void a_slow_client_is_closed_with_1013(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        int fd = shake(*state), small = 4096;
+        int fd = ws_shake(*state), small = 4096;
         char *message = mem_array(ctx, char, 32768);
 
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
@@ -496,7 +382,7 @@ static void a_slow_client_is_closed_with_1013(void **state)
         memset(message, 'x', 32768);
         for (int i = 0; i < 2000; i++)
                 websocket_send(seen.all[0], message, 32768);
-        expect_close(fd, 1013);
+        ws_expect_close(fd, 1013);
         close(fd);
         assert_true(wait_for(&seen.closed, 1, 5));
         assert_int_equal(seen.code, 1013);
@@ -504,7 +390,7 @@ static void a_slow_client_is_closed_with_1013(void **state)
 
 static void a_client_that_pings_and_never_reads_is_cut_off(void **state)
 {
-        int fd = shake(*state), small = 4096;
+        int fd = ws_shake(*state), small = 4096;
         char payload[125];
         bool gone = false;
 
@@ -512,7 +398,7 @@ static void a_client_that_pings_and_never_reads_is_cut_off(void **state)
         memset(payload, 'p', sizeof(payload));
         for (int i = 0; i < 200000 && !gone; i++) {
                 unsigned char head[14];
-                size_t length = frame_head(head, FIN | PING, sizeof(payload));
+                size_t length = ws_frame_head(head, FIN | PING, sizeof(payload));
 
                 gone = send(fd, head, length, MSG_NOSIGNAL) < 0 ||
                        send(fd, payload, sizeof(payload), MSG_NOSIGNAL) < 0;
@@ -541,7 +427,7 @@ static void *send_numbers(void *arg)
 static void many_threads_may_send(void **state)
 {
         SCOPED_MEM void *ctx = mem_root();
-        int fd = shake(*state), next[SENDERS] = {0};
+        int fd = ws_shake(*state), next[SENDERS] = {0};
         pthread_t threads[SENDERS];
         char *payload, *end;
         size_t length;
@@ -552,7 +438,7 @@ static void many_threads_may_send(void **state)
         for (int i = 0; i < SENDERS * EACH; i++) {
                 int sender, number;
 
-                assert_int_equal(read_message(ctx, fd, &payload, &length), FIN | TEXT);
+                assert_int_equal(ws_read_message(ctx, fd, &payload, &length), FIN | TEXT);
                 sender = (int)strtol(payload, &end, 10);
                 number = (int)strtol(end, NULL, 10);
                 assert_in_range(sender, 0, SENDERS - 1);
@@ -580,20 +466,58 @@ static void two_thousand_websockets(void **state)
         size_t before = resident_kib();
 
         for (size_t i = 0; i < MANY; i++)
-                fd[i] = shake(*state);
+                fd[i] = ws_shake(*state);
         assert_true(wait_for(&seen.opened, MANY, 10));
         print_message("%d WebSockets: %zu KiB\n", MANY, resident_kib() - before);
         for (size_t i = 0; i < MANY; i++)
                 websocket_send(seen.all[i], "to all", 6);
         for (size_t i = 0; i < MANY; i++)
-                expect_text(fd[i], "to all");
+                ws_expect_text(fd[i], "to all");
         for (size_t i = 0; i < MANY; i += 2)
-                send_frame(fd[i], FIN | CLOSE, "\x03\xE8", 2);
+                ws_send_frame(fd[i], FIN | CLOSE, "\x03\xE8", 2);
         assert_true(wait_for(&seen.closed, MANY / 2, 10));
         for (size_t i = 0; i < MANY; i++)
                 close(fd[i]);
         assert_true(wait_for(&seen.closed, MANY, 10));
         mem_free(fd);
+}
+
+static double sample(const void *ctx, const char *name)
+{
+        struct buffer text = BUFFER_INIT(ctx, 4 * KIB * KIB);
+        const char *line;
+
+        metrics_write(&text, METRICS_TEXT);
+        line = strstr(text.data, name);
+        return line ? strtod(line + strlen(name), NULL) : 0;
+}
+
+static void connections_are_counted(void **state)
+{
+        static const char *const names[] = {
+                "\nflowgenix_websocket_connections_total ",
+                "\nflowgenix_websocket_disconnections_total{code=\"1000\"} ",
+                "\nflowgenix_websocket_connection_duration_seconds_count ",
+                "\nflowgenix_websocket_messages_total{direction=\"in\"} ",
+                "\nflowgenix_websocket_messages_total{direction=\"out\"} ",
+        };
+        SCOPED_MEM void *ctx = mem_root();
+        double before[ARRAY_LENGTH(names)];
+
+        for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+                before[i] = sample(ctx, names[i]);
+        int fd = ws_shake(*state);
+
+        ws_send_frame(fd, FIN | TEXT, "one", 3);
+        ws_expect_text(fd, "one");
+        assert_int_equal(sample(ctx, "\nflowgenix_websocket_connections_active "), 1);
+        ws_send_frame(fd, FIN | CLOSE, "\x03\xE8", 2);
+        ws_expect_close(fd, 1000);
+        close(fd);
+        assert_true(wait_for(&seen.closed, 1, 5));
+        for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+                assert_int_equal(sample(ctx, names[i]) - before[i], 1);
+        assert_int_equal(sample(ctx, "\nflowgenix_websocket_connections_active "), 0);
 }
 
 static void the_limit_of_connections_counts_websockets(void **state)
@@ -605,7 +529,7 @@ static void the_limit_of_connections_counts_websockets(void **state)
 
         (void)state;
         for (size_t i = 0; i < ARRAY_LENGTH(fd); i++)
-                fd[i] = shake(server);
+                fd[i] = ws_shake(server);
         struct answer answer = test_ask(ctx, server_port(server), SHAKE "\r\n");
 
         test_problem(&answer, 503, "WebSocket");
@@ -618,15 +542,15 @@ static void stopping_closes_with_1001(void **state)
 {
         static const struct route *const tables[] = {routes, NULL};
         struct server *server = test_server(&(struct server_options){0}, tables);
-        int polite = shake(server), silent = shake(server);
+        int polite = ws_shake(server), silent = ws_shake(server);
         int64_t start = clock_monotonic_us();
 
         (void)state;
         assert_true(wait_for(&seen.opened, 2, 5));
         server_stop(server, 300);
         assert_in_range(clock_monotonic_us() - start, 0, 2000000);
-        expect_close(polite, 1001);
-        expect_close(silent, 1001);
+        ws_expect_close(polite, 1001);
+        ws_expect_close(silent, 1001);
         assert_int_equal(seen.closed, 2);
         websocket_send(seen.all[0], "nobody", 6);
         close(polite);
@@ -653,6 +577,7 @@ int main(void)
                 TEST(a_client_that_pings_and_never_reads_is_cut_off),
                 TEST(many_threads_may_send),
                 TEST(two_thousand_websockets),
+                TEST(connections_are_counted),
                 TEST(the_limit_of_connections_counts_websockets),
                 TEST(stopping_closes_with_1001),
         };
