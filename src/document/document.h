@@ -26,7 +26,9 @@ struct documents_options {
         struct llm *llm;
         embedding_target_fn *embedding_target; /* NULL: keyword search only */
         void *embedding_arg;
-        const char *program; /* path of the running program: the child is `program extract-child` */
+        /* The running program ("/proc/self/exe" will do): the child is `program extract-child TYPE`.
+         * SIGCHLD must not be ignored. */
+        const char *program;
         unsigned workers;    /* 0: 2 */
         unsigned queue_max;  /* documents that may wait before uploads are refused; 0: 1000 */
         uint64_t upload_max; /* bytes */

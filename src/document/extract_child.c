@@ -142,12 +142,16 @@ enum status child_start(const struct extract_job *job, struct child *ret, struct
         ret->process = pidfd_open(ret->pid, 0);
         ret->text = take(&text.from);
         ret->words = take(&words.from);
-        return STATUS_OK;
+        if (ret->process >= 0)
+                return STATUS_OK;
+        not_started(err);
+        child_end(ret, true);
+        return err->status;
 }
 
 int child_end(struct child *child, bool kill_it)
 {
-        int status = 0;
+        int status = W_EXITCODE(255, 0); /* stays if somebody else has collected it */
 
         if (kill_it)
                 kill(-child->pid, SIGKILL);

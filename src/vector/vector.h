@@ -2,7 +2,7 @@
 /* Nearest neighbours over chunk embeddings, one collection a workflow and model.
  *
  * The embedded engine keeps collections in memory on top of the store's rows: loaded on first use,
- * dropped when idle, scanned exactly with SIMD. Any thread. */
+ * dropped when others need the room, scanned exactly with SIMD. Any thread. */
 #pragma once
 
 #include "store/documents.h"
