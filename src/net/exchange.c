@@ -137,9 +137,15 @@ static enum MHD_Result fail_in_body(struct exchange *exchange, const struct erro
         return MHD_NO;
 }
 
+/* OPTIONS has no route. */
+static size_t body_max(const struct exchange *exchange)
+{
+        return exchange->req.route ? exchange->req.route->body_max : 0;
+}
+
 static enum status body_too_large(const struct exchange *exchange, struct error *err)
 {
-        size_t max = exchange->req.route->body_max;
+        size_t max = body_max(exchange);
 
         if (max == 0)
                 return error_set(err, STATUS_TOO_LARGE, "This request takes no body");
@@ -160,7 +166,7 @@ static enum status take_piece(struct exchange *exchange, const char *data, size_
 {
         const struct route *route = exchange->req.route;
 
-        if (exchange->received > route->body_max)
+        if (exchange->received > body_max(exchange))
                 return body_too_large(exchange, err);
         if (route->sink)
                 return route->sink->piece(&exchange->req, data, size, err);
@@ -197,7 +203,7 @@ static enum MHD_Result expect_body(struct exchange *exchange)
 
         exchange->phase = PHASE_BODY;
         exchange->body_start_us = clock_monotonic_us();
-        exchange->body = BUFFER_INIT(exchange, route ? route->body_max : 0);
+        exchange->body = BUFFER_INIT(exchange, body_max(exchange));
         extend_deadline(exchange);
         if (!route || !route->sink || !route->sink->begin || exchange->failure)
                 return MHD_YES;
@@ -221,9 +227,8 @@ static enum MHD_Result admitted(struct exchange *exchange)
 static enum status check_body(struct exchange *exchange, struct error *err)
 {
         const struct http_framing *framing = &exchange->framing;
-        const struct route *route = exchange->req.route;
 
-        if (route && framing->body && !framing->chunked && framing->length > route->body_max)
+        if (framing->body && !framing->chunked && framing->length > body_max(exchange))
                 return body_too_large(exchange, err);
         return STATUS_OK;
 }

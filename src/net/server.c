@@ -110,8 +110,8 @@ enum status server_start(const struct server_options *options, const struct rout
                 stop_parts(server);
                 return err->status;
         }
+        *ret = server; /* handlers may look at it from the first request on */
         watch_accept(server->watch, listener);
-        *ret = server;
         return STATUS_OK;
 }
 

@@ -261,6 +261,13 @@ static void options_and_cors(void **state)
         assert_string_equal(test_header(f, &answer, "Access-Control-Allow-Origin"),
                             "https://app.example");
         assert_string_equal(test_header(f, &answer, "Vary"), "Origin");
+        answer = test_ask(f, f->port,
+                          "OPTIONS /things HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n{}");
+        assert_int_equal(answer.status, 413);
+        answer = test_ask(f, f->port,
+                          "OPTIONS /things HTTP/1.1\r\n" HOST
+                          "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n");
+        assert_int_equal(answer.status, 413);
         answer = test_ask(f, f->port, "OPTIONS * HTTP/1.1\r\n" HOST "\r\n");
         assert_int_equal(answer.status, 204);
 }
