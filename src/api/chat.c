@@ -16,16 +16,19 @@
 
 enum { HISTORY_MAX = 20, CONTENT_MAX = 100000 };
 
+/* The jobs of a turn on the watchers follow each other: run_started, then run_finished. Beside them
+ * only a stream's end uses the turn, and settles under the lock. */
 struct turn {
         struct app *app;
-        struct request *req; /* until answered */
+        struct request *req; /* until answered; of the jobs */
+        struct trace trace;
         bool stream;
         char workflow_id[UUID_TEXT_SIZE], user_id[UUID_TEXT_SIZE], execution_id[UUID_TEXT_SIZE];
         struct chat_message question, answer;
-        int references; /* under lock */
-        bool added, finished;
+        bool saved;             /* both messages are in the store */
+        int references;         /* under lock */
+        bool started, finished; /* under lock: run_started is done, the engine is */
         pthread_mutex_t lock;
-        pthread_cond_t ended;
 };
 
 static struct turn *turn_new(struct request *req, const char *workflow_id, const char *content)
@@ -35,6 +38,7 @@ static struct turn *turn_new(struct request *req, const char *workflow_id, const
 
         turn->app = app_of(req);
         turn->req = req;
+        turn->trace = req->trace;
         turn->stream = accept && strstr(accept, "text/event-stream");
         memcpy(turn->workflow_id, workflow_id, UUID_TEXT_SIZE);
         memcpy(turn->user_id, user_of(req)->id, UUID_TEXT_SIZE);
@@ -52,7 +56,6 @@ static struct turn *turn_new(struct request *req, const char *workflow_id, const
         turn->answer.status = mem_strdup(turn, "pending");
         turn->references = 1;
         pthread_mutex_init(&turn->lock, NULL);
-        pthread_cond_init(&turn->ended, NULL);
         return turn;
 }
 
@@ -63,12 +66,20 @@ static void turn_release(struct turn *turn)
         pthread_mutex_unlock(&turn->lock);
         if (left)
                 return;
-        pthread_cond_destroy(&turn->ended);
         pthread_mutex_destroy(&turn->lock);
         mem_free(turn);
 }
 
 /* --- Settling ----------------------------------------------------------------------------------*/
+/* Saves an answer, unless the conversation was cleared meanwhile. */
+static enum status save(struct app *app, const struct chat_message *answer, struct error *err)
+{
+        if (store_finish_message(app->store, answer->id, answer->content, answer->citations,
+                                 answer->status, err) == STATUS_NOT_FOUND)
+                *err = ERROR_INIT;
+        return err->status;
+}
+
 /* Fills the answer from its ended execution and saves it. */
 static enum status settle(struct app *app, const void *ctx, struct chat_message *answer,
                           struct error *err)
@@ -90,30 +101,17 @@ static enum status settle(struct app *app, const void *ctx, struct chat_message 
         json_t *citations = json_object_get(result, "citations");
         answer->citations = citations ? json_write(ctx, citations) : NULL;
         answer->status = mem_strdup(ctx, completed ? "complete" : "failed");
-        return store_finish_message(app->store, answer->id, answer->content, answer->citations,
-                                    answer->status, err);
-}
-
-/* Adds question and pending answer, once. Holding the lock. */
-static enum status add_messages(struct turn *turn, struct error *err)
-{
-        if (turn->added)
-                return STATUS_OK;
-        turn->added = true;
-        if (store_add_message(turn->app->store, &turn->question, turn, err) ||
-            store_add_message(turn->app->store, &turn->answer, turn, err))
-                return err->status;
-        return STATUS_OK;
+        return save(app, answer, err);
 }
 
 static enum status settle_turn(struct turn *turn, struct error *err)
 {
         pthread_mutex_lock(&turn->lock);
-        enum status status = add_messages(turn, err);
-        if (!status && strcmp(turn->answer.status, "pending") == 0)
-                status = settle(turn->app, turn, &turn->answer, err);
+        if (strcmp(turn->answer.status, "pending") == 0 &&
+            settle(turn->app, turn, &turn->answer, err) == STATUS_NOT_FOUND)
+                error_set(err, STATUS_NOT_FOUND, "The workflow was deleted before it answered");
         pthread_mutex_unlock(&turn->lock);
-        return status;
+        return err->status;
 }
 
 /* --- Answering ---------------------------------------------------------------------------------*/
@@ -129,17 +127,29 @@ static struct reply reply_answer(struct turn *turn)
         return view_reply(&view, 200);
 }
 
-/* On a watcher thread: the execution has ended. */
+/* On a watcher thread: the execution has ended, and run_started is done. */
 static void run_finished(void *arg)
 {
         struct turn *turn = arg;
         struct error err = ERROR_INIT;
+        TRACE_SCOPE(&turn->trace);
 
         if (turn->req)
                 request_finish(turn->req, reply_answer(turn));
-        else if (settle_turn(turn, &err))
+        else if (turn->saved && settle_turn(turn, &err) && err.status != STATUS_NOT_FOUND)
                 log_failure(LOG_LEVEL_ERROR, LOG_application_error, "answer not saved", &err);
         turn_release(turn);
+}
+
+/* Of the engine and run_started, the one that comes second goes on. */
+static void continue_turn(struct turn *turn, bool *mine)
+{
+        pthread_mutex_lock(&turn->lock);
+        *mine = true;
+        bool both = turn->started && turn->finished;
+        pthread_mutex_unlock(&turn->lock);
+        if (both)
+                pool_continue(turn->app->watchers, run_finished, turn);
 }
 
 static void on_finished(void *arg, const char *execution_id)
@@ -147,15 +157,10 @@ static void on_finished(void *arg, const char *execution_id)
         struct turn *turn = arg;
 
         (void)execution_id;
-        pthread_mutex_lock(&turn->lock);
-        turn->finished = true;
-        pthread_cond_signal(&turn->ended);
-        pthread_mutex_unlock(&turn->lock);
-        pool_continue(turn->app->watchers, run_finished, turn);
+        continue_turn(turn, &turn->finished);
 }
 
-/* The last event was told; the row follows within a commit, signalled on the engine's own thread.
- */
+/* After the last event, which is told when the row is final. */
 static void send_message(struct stream *stream, void *arg)
 {
         struct turn *turn = *(struct turn **)arg;
@@ -164,10 +169,6 @@ static void send_message(struct stream *stream, void *arg)
         struct json_writer json = JSON_WRITER(&body);
         struct error err = ERROR_INIT;
 
-        pthread_mutex_lock(&turn->lock);
-        while (!turn->finished)
-                pthread_cond_wait(&turn->ended, &turn->lock);
-        pthread_mutex_unlock(&turn->lock);
         if (settle_turn(turn, &err))
                 return;
         view_message(&json, &turn->answer);
@@ -186,9 +187,20 @@ static struct turn **hold_turn(struct turn *turn)
         struct turn **held = mem_new(NULL, struct turn *);
 
         *held = turn;
+        pthread_mutex_lock(&turn->lock);
         turn->references++;
+        pthread_mutex_unlock(&turn->lock);
         talloc_set_destructor(held, release_held_turn);
         return held;
+}
+
+static enum status add_messages(struct turn *turn, struct error *err)
+{
+        if (store_add_message(turn->app->store, &turn->question, turn, err) ||
+            store_add_message(turn->app->store, &turn->answer, turn, err))
+                return err->status;
+        turn->saved = true;
+        return STATUS_OK;
 }
 
 /* On a watcher thread: the execution's row exists. */
@@ -197,24 +209,16 @@ static void run_started(void *arg)
         struct turn *turn = arg;
         struct request *req = turn->req;
         struct error err = ERROR_INIT;
-        struct turn **held = NULL;
-        enum status status;
+        TRACE_SCOPE(&turn->trace);
 
-        pthread_mutex_lock(&turn->lock);
-        status = add_messages(turn, &err);
-        if (turn->stream) {
-                held = hold_turn(turn);
+        if (add_messages(turn, &err) || turn->stream)
                 turn->req = NULL;
-        }
-        pthread_mutex_unlock(&turn->lock);
-        if (held && status)
-                mem_free(held);
-        if (held)
-                request_finish(req,
-                               status ? reply_error(req, &err)
-                                      : follow_execution(req, turn->workflow_id, turn->execution_id,
-                                                         0, send_message, held));
-        turn_release(turn);
+        if (err.status)
+                request_finish(req, reply_error(req, &err));
+        else if (turn->stream)
+                request_finish(req, follow_execution(req, turn->workflow_id, turn->execution_id, 0,
+                                                     send_message, hold_turn(turn)));
+        continue_turn(turn, &turn->started);
 }
 
 static void on_started(void *arg, const char *execution_id, bool existing, const struct error *err)
@@ -228,9 +232,6 @@ static void on_started(void *arg, const char *execution_id, bool existing, const
                 return;
         }
         memcpy(turn->execution_id, execution_id, UUID_TEXT_SIZE);
-        pthread_mutex_lock(&turn->lock);
-        turn->references++;
-        pthread_mutex_unlock(&turn->lock);
         pool_continue(turn->app->watchers, run_started, turn);
 }
 
@@ -296,6 +297,18 @@ static struct reply send(struct request *req)
         return later;
 }
 
+/* An answer whose execution is no longer kept will not come any more. */
+static enum status settle_row(struct app *app, const void *ctx, struct chat_message *row,
+                              struct error *err)
+{
+        if (settle(app, ctx, row, err) != STATUS_NOT_FOUND)
+                return err->status;
+        *err = ERROR_INIT;
+        row->content = mem_strdup(ctx, "The run that was to answer is no longer kept.");
+        row->status = mem_strdup(ctx, "failed");
+        return save(app, row, err);
+}
+
 static struct reply list_messages(struct request *req)
 {
         struct app *app = app_of(req);
@@ -314,8 +327,8 @@ static struct reply list_messages(struct request *req)
                 return reply_error(req, &err);
         view_list_begin(&view, req);
         for (size_t i = 0; i < count; i++) {
-                if (strcmp(rows[i].status, "pending") == 0 && rows[i].execution_id &&
-                    settle(app, req->ctx, &rows[i], &err) && err.status != STATUS_NOT_FOUND)
+                if (strcmp(rows[i].status, "pending") == 0 &&
+                    settle_row(app, req->ctx, &rows[i], &err))
                         return reply_error(req, &err);
                 view_message(&view.json, &rows[i]);
         }

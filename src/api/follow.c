@@ -19,8 +19,8 @@ struct follower {
         follow_end_fn *at_end;
         void *arg;
         pthread_mutex_t lock;
-        bool gone;      /* the client left */
-        bool finishing; /* end is queued */
+        bool gone;      /* under lock: the client left */
+        bool finishing; /* under lock: end is queued */
 };
 
 enum status follow_after(struct request *req, int64_t fallback, int64_t *ret, struct error *err)
@@ -53,9 +53,13 @@ static bool is_final(const char *type)
 static void finish(void *arg)
 {
         struct follower *follower = arg;
+        bool gone;
 
         events_unsubscribe(follower->subscription);
-        if (follower->at_end && !follower->gone)
+        pthread_mutex_lock(&follower->lock);
+        gone = follower->gone;
+        pthread_mutex_unlock(&follower->lock);
+        if (follower->at_end && !gone)
                 follower->at_end(follower->stream, follower->arg);
         stream_end(follower->stream);
         stream_release(follower->stream);
