@@ -69,6 +69,7 @@ struct executing {
 static void answer_finished(void *arg)
 {
         struct executing *executing = arg;
+        TRACE_SCOPE(&executing->req->trace);
 
         request_finish(executing->req, reply_execution(executing->req, executing->id));
 }
@@ -79,6 +80,7 @@ static void answer_existing(void *arg)
         struct request *req = executing->req;
         struct execution execution = {0};
         struct error err = ERROR_INIT;
+        TRACE_SCOPE(&req->trace);
 
         if (store_get_execution(app_of(req)->store, req->ctx, user_of(req)->id, executing->id,
                                 &execution, &err)) {
@@ -220,9 +222,34 @@ static struct reply list_executions(struct request *req)
         return view_list_reply(&view, &page);
 }
 
+/* On a watcher thread: it has ended, of itself or by the cancel. */
+static void answer_cancelled(void *arg)
+{
+        struct executing *executing = arg;
+        struct request *req = executing->req;
+        struct execution execution = {0};
+        struct error err = ERROR_INIT;
+        TRACE_SCOPE(&req->trace);
+
+        if (!store_get_execution(app_of(req)->store, req->ctx, user_of(req)->id, executing->id,
+                                 &execution, &err) &&
+            execution.finished_at && strcmp(execution.status, "cancelled") != 0)
+                error_set(&err, STATUS_CONFLICT, "The execution has already ended");
+        request_finish(req, err.status ? reply_error(req, &err)
+                                       : reply_reference(req, 202, executing->id, "cancelled"));
+}
+
+static void on_cancelled(void *arg)
+{
+        struct executing *executing = arg;
+
+        pool_continue(app_of(executing->req)->watchers, answer_cancelled, executing);
+}
+
 static struct reply cancel(struct request *req)
 {
         struct app *app = app_of(req);
+        struct executing *executing = mem_new(req->ctx, struct executing);
         struct execution execution = {0};
         struct error err = ERROR_INIT;
         const char *id;
@@ -234,7 +261,12 @@ static struct reply cancel(struct request *req)
                 error_set(&err, STATUS_CONFLICT, "The execution has already ended");
                 return reply_error(req, &err);
         }
-        return reply_reference(req, 202, id, "cancelled");
+        executing->req = req;
+        memcpy(executing->id, execution.id, UUID_TEXT_SIZE);
+        struct reply later = reply_later(req);
+
+        engine_when_finished(app->engine, executing->id, on_cancelled, executing);
+        return later;
 }
 
 /* --- Events ------------------------------------------------------------------------------------*/

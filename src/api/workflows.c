@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /api/v1/workflows: graphs with a version for every save. Any graph of the right shape can be
  * saved; whether it can run is told by validate and asked before every execution. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 #include "api/views.h"
 #include "base/utf8.h"
 #include "observe/log.h"
+
+enum { SAVE_TRIES = 100 };
 
 struct workflow_body {
         char *name, *description;
@@ -156,28 +159,113 @@ static bool embedding_changed(const char *before, const json_t *after)
         return false;
 }
 
+/* Members that the body leaves out stay as they are. */
+static enum status save_once(struct request *req, const struct workflow_body *body,
+                             struct workflow *workflow, bool *reembed, struct error *err)
+{
+        if (load(req, workflow, err))
+                return err->status;
+        int64_t version = body->version ? body->version : workflow->version;
+
+        *reembed = body->data && embedding_changed(workflow->graph, body->data);
+        if (body->data && graph_text(req, body->data, &workflow->graph, err))
+                return err->status;
+        if (body->name)
+                workflow->name = body->name;
+        if (body->description)
+                workflow->description = body->description;
+        return store_update_workflow(app_of(req)->store, workflow, version, err);
+}
+
+/* Who names no version does not care about other saves, but must not undo them: what was read is
+ * read again when another save came between. */
+static enum status save(struct request *req, const struct workflow_body *body,
+                        struct workflow *workflow, bool *reembed, struct error *err)
+{
+        for (int tries = 0; tries < SAVE_TRIES; tries++) {
+                *err = ERROR_INIT;
+                if (save_once(req, body, workflow, reembed, err) != STATUS_CONFLICT ||
+                    body->version)
+                        break;
+        }
+        return err->status;
+}
+
 static struct reply update_workflow(struct request *req)
 {
         struct app *app = app_of(req);
         struct workflow_body body = {0};
         struct workflow workflow = {0};
         struct error err = ERROR_INIT;
+        bool reembed = false;
 
-        if (request_fields(req, update_fields, &body, &err) || load(req, &workflow, &err))
-                return reply_error(req, &err);
-        bool reembed = body.data && embedding_changed(workflow.graph, body.data);
-
-        if (body.data && graph_text(req, body.data, &workflow.graph, &err))
-                return reply_error(req, &err);
-        if (body.name)
-                workflow.name = body.name;
-        if (body.description)
-                workflow.description = body.description;
-        if (store_update_workflow(app->store, &workflow, body.version, &err) ||
+        if (request_fields(req, update_fields, &body, &err) ||
+            save(req, &body, &workflow, &reembed, &err) ||
             (reembed && documents_reembed(app->documents, workflow.id, &err)))
                 return reply_error(req, &err);
         log_change("workflow saved", &workflow);
         return reply_workflow(req, 200, &workflow, NULL);
+}
+
+/* --- Delete ------------------------------------------------------------------------------------*/
+/* Executions that were asked to stop and have not yet. */
+struct stopping {
+        pthread_mutex_t lock;
+        pthread_cond_t none;
+        size_t left;
+};
+
+static void one_stopped(void *arg)
+{
+        struct stopping *stopping = arg;
+
+        pthread_mutex_lock(&stopping->lock);
+        if (--stopping->left == 0)
+                pthread_cond_signal(&stopping->none);
+        pthread_mutex_unlock(&stopping->lock);
+}
+
+static enum status cancel_all(struct request *req, const char *workflow_id, const char *status,
+                              struct stopping *stopping, struct error *err)
+{
+        struct app *app = app_of(req);
+        struct page page = {.limit = 100};
+
+        do {
+                struct execution *rows = NULL;
+                struct error ended = ERROR_INIT;
+                size_t count = 0;
+
+                if (store_list_executions(app->store, req->ctx, user_of(req)->id, workflow_id,
+                                          status, &page, &rows, &count, err))
+                        return err->status;
+                for (size_t i = 0; i < count; i++) {
+                        if (engine_cancel(app->engine, rows[i].id, &ended))
+                                continue;
+                        pthread_mutex_lock(&stopping->lock);
+                        stopping->left++;
+                        pthread_mutex_unlock(&stopping->lock);
+                        engine_when_finished(app->engine, rows[i].id, one_stopped, stopping);
+                }
+                page.cursor = page.next_cursor;
+        } while (page.cursor);
+        return STATUS_OK;
+}
+
+/* Whoever follows an execution must see its end, and no model is to be paid for an answer that
+ * nobody can read any more. A cancel takes effect at once, so this wait is one for commits. */
+static enum status cancel_executions(struct request *req, const char *workflow_id,
+                                     struct error *err)
+{
+        struct stopping stopping = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+
+        if (!cancel_all(req, workflow_id, "queued", &stopping, err))
+                (void)!cancel_all(req, workflow_id, "running", &stopping, err);
+        pthread_mutex_lock(&stopping.lock);
+        while (stopping.left)
+                pthread_cond_wait(&stopping.none, &stopping.lock);
+        pthread_mutex_unlock(&stopping.lock);
+        return err->status;
 }
 
 static struct reply delete_workflow(struct request *req)
@@ -186,7 +274,7 @@ static struct reply delete_workflow(struct request *req)
         struct workflow workflow = {0};
         struct error err = ERROR_INIT;
 
-        if (load(req, &workflow, &err) ||
+        if (load(req, &workflow, &err) || cancel_executions(req, workflow.id, &err) ||
             documents_delete_workflow(app->documents, user_of(req)->id, workflow.id, &err) ||
             store_delete_workflow(app->store, user_of(req)->id, workflow.id, &err))
                 return reply_error(req, &err);
