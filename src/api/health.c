@@ -4,7 +4,6 @@
 #include "api/health.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -26,8 +25,9 @@ struct health {
         struct buffer body; /* under lock */
         enum level level;
         int64_t checked_us; /* 0: never */
-        bool checking;
-        atomic_bool stopping;
+        size_t checking;    /* checks asked for and not done */
+        bool stopping;
+        pthread_cond_t idle; /* checking fell to 0 */
 };
 
 /* One finding; `detail` is for people. */
@@ -128,20 +128,10 @@ static void check_now(struct health *health)
         buffer_append(&health->body, parts.data, parts.length);
         health->level = level;
         health->checked_us = clock_monotonic_us();
-        health->checking = false;
         pthread_mutex_unlock(&health->lock);
 }
 
 typedef struct reply health_view_fn(struct request *req, struct health *health);
-
-static struct reply view_full(struct request *req, struct health *health)
-{
-        pthread_mutex_lock(&health->lock);
-        struct reply reply = reply_text(req, health->level == UNHEALTHY ? 503 : 200,
-                                        "application/json", health->body.data, health->body.length);
-        pthread_mutex_unlock(&health->lock);
-        return reply;
-}
 
 static struct reply reply_state(struct request *req, bool good)
 {
@@ -150,12 +140,24 @@ static struct reply reply_state(struct request *req, bool good)
         return reply_text(req, good ? 200 : 503, "application/json", text, strlen(text));
 }
 
+static struct reply view_full(struct request *req, struct health *health)
+{
+        pthread_mutex_lock(&health->lock);
+        struct reply reply =
+                health->checked_us
+                        ? reply_text(req, health->level == UNHEALTHY ? 503 : 200,
+                                     "application/json", health->body.data, health->body.length)
+                        : reply_state(req, /* good= */ false);
+        pthread_mutex_unlock(&health->lock);
+        return reply;
+}
+
 static struct reply view_ready(struct request *req, struct health *health)
 {
         pthread_mutex_lock(&health->lock);
-        bool good = health->level != UNHEALTHY;
+        bool good = health->level != UNHEALTHY && !health->stopping;
         pthread_mutex_unlock(&health->lock);
-        return reply_state(req, good && !atomic_load(&health->stopping));
+        return reply_state(req, good);
 }
 
 struct asking {
@@ -167,9 +169,17 @@ struct asking {
 static void check_and_answer(void *arg)
 {
         struct asking *asking = arg;
+        struct health *health = asking->health;
+        struct request *req = asking->req;
+        TRACE_SCOPE(&req->trace);
 
-        check_now(asking->health);
-        request_finish(asking->req, asking->view(asking->req, asking->health));
+        check_now(health);
+        struct reply reply = asking->view(req, health);
+        pthread_mutex_lock(&health->lock);
+        if (--health->checking == 0)
+                pthread_cond_signal(&health->idle);
+        pthread_mutex_unlock(&health->lock);
+        request_finish(req, reply);
 }
 
 /* True if this request must run the checks: nothing is known, or the answer is old and nobody is at
@@ -181,8 +191,9 @@ static bool must_check(struct health *health)
         pthread_mutex_lock(&health->lock);
         int64_t age = clock_monotonic_us() - health->checked_us;
 
-        must = !health->checked_us || age > STALE_US || (age > FRESH_US && !health->checking);
-        health->checking = health->checking || must;
+        must = !health->stopping &&
+               (!health->checked_us || age > STALE_US || (age > FRESH_US && !health->checking));
+        health->checking += must;
         pthread_mutex_unlock(&health->lock);
         return must;
 }
@@ -222,6 +233,7 @@ struct health *health_new(struct app *app)
 
         health->app = app;
         pthread_mutex_init(&health->lock, NULL);
+        pthread_cond_init(&health->idle, NULL);
         health->body = BUFFER_INIT(health, BODY_MAX);
         return health;
 }
@@ -230,13 +242,18 @@ struct health *health_free(struct health *health)
 {
         if (!health)
                 return NULL;
+        pthread_cond_destroy(&health->idle);
         pthread_mutex_destroy(&health->lock);
         return mem_free(health);
 }
 
 void health_stop(struct health *health)
 {
-        atomic_store(&health->stopping, true);
+        pthread_mutex_lock(&health->lock);
+        health->stopping = true;
+        while (health->checking)
+                pthread_cond_wait(&health->idle, &health->lock);
+        pthread_mutex_unlock(&health->lock);
 }
 
 const struct route system_routes[] = {

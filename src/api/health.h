@@ -6,5 +6,6 @@
 
 struct health *health_new(struct app *app) MUST_USE;
 struct health *health_free(struct health *health);
-/* From now on readiness answers 503: the program is about to stop. */
+/* From now on readiness answers 503: the program is about to stop. Waits for checks under way: after
+ * it none touches the program's parts. */
 void health_stop(struct health *health);

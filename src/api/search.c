@@ -129,6 +129,7 @@ static void answer_web(json_t *results, const struct error *err, bool retryable,
 {
         struct searching *searching = arg;
         struct request *req = searching->req;
+        TRACE_SCOPE(&req->trace);
 
         /* A hiccup is tried once more; who asks for time is passed on with Retry-After. */
         if (err && retryable && !searching->again && !err->retry_after_ms) {

@@ -174,6 +174,11 @@ enum status session_user(struct app *app, const void *ctx, const char *token, st
         if (status)
                 return status;
         status = load_user(app, ctx, claims.user_id, ret, err);
+        /* What is kept may be older than the token. */
+        if (status == STATUS_OK && ret->token_version < claims.token_version) {
+                session_forget(app, claims.user_id);
+                status = load_user(app, ctx, claims.user_id, ret, err);
+        }
         if (status)
                 return status;
         if (ret->token_version != claims.token_version)

@@ -90,7 +90,7 @@ static char *token_of_protocols(struct request *req)
         const char *header = request_header(req, "Sec-WebSocket-Protocol");
         const char *comma = header ? strchr(header, ',') : NULL;
 
-        if (!comma || strncasecmp(header, "bearer", 6) != 0)
+        if (!comma || strcspn(header, " \t,") != 6 || strncasecmp(header, "bearer", 6) != 0)
                 return NULL;
         const char *token = comma + 1 + strspn(comma + 1, " \t");
 
