@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flowgenix migrate, user, check and version: what an operator does without a server. */
+#include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -74,23 +76,45 @@ struct new_user {
         bool admin;
 };
 
+static void interrupted(int signal)
+{
+        (void)signal;
+}
+
+/* Ctrl+C ends the question, not the program: the terminal must get its echo back. */
+static void catch_signals(void)
+{
+        static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+        const struct sigaction action = {.sa_handler = interrupted}; /* no SA_RESTART */
+
+        for (size_t i = 0; i < ARRAY_LENGTH(signals); i++)
+                sigaction(signals[i], &action, NULL);
+}
+
+static bool ask(char *buffer, size_t size, const struct termios *saved)
+{
+        struct termios quiet = *saved;
+
+        catch_signals();
+        quiet.c_lflag &= ~(tcflag_t)ECHO;
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+        fputs("Password: ", stderr);
+        bool read = fgets(buffer, (int)size, stdin);
+
+        tcsetattr(STDIN_FILENO, TCSAFLUSH, saved);
+        fputc('\n', stderr);
+        return read;
+}
+
 /* From the terminal without echo, or the first line of standard input. */
 static enum status read_password(char *buffer, size_t size, struct error *err)
 {
-        struct termios saved, quiet;
+        struct termios saved;
         bool terminal = tcgetattr(STDIN_FILENO, &saved) == 0;
+        bool read = terminal ? ask(buffer, size, &saved) : fgets(buffer, (int)size, stdin) != NULL;
 
-        if (terminal) {
-                fputs("Password: ", stderr);
-                quiet = saved;
-                quiet.c_lflag &= ~(tcflag_t)ECHO;
-                tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-        }
-        bool read = fgets(buffer, (int)size, stdin);
-        if (terminal) {
-                tcsetattr(STDIN_FILENO, TCSAFLUSH, &saved);
-                fputc('\n', stderr);
-        }
+        if (!read && errno == EINTR)
+                return error_set(err, STATUS_CANCELLED, "stopped");
         if (!read)
                 return error_set(err, STATUS_INVALID, "give the password on standard input");
         buffer[strcspn(buffer, "\r\n")] = '\0';

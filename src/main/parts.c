@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,35 +31,69 @@ static enum status make_data_dir(const char *path, struct error *err)
         return STATUS_OK;
 }
 
-/* Reads the key file, or writes a fresh one, whole or not at all. */
-static enum status kept_secret(const void *ctx, const char *data_dir, char **ret, struct error *err)
+/* Two programs on one database would both take up its unfinished work. Held until the program ends,
+ * however it ends. */
+static enum status lock_data_dir(struct app *app, const struct config *config, struct error *err)
 {
-        SCOPED_MEM char *path = mem_printf(NULL, "%s/secret.key", data_dir);
+        app->data_fd = open(config->DATA_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (app->data_fd < 0)
+                return error_set(err, STATUS_UNAVAILABLE, "DATA_DIR %s cannot be opened: %s",
+                                 config->DATA_DIR, strerror(errno));
+        /* A file system without locks is no reason to refuse. */
+        if (strncmp(config->DATABASE_URL, "sqlite:", 7) == 0 &&
+            flock(app->data_fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+                return error_set(err, STATUS_CONFLICT, "DATA_DIR %s is in use by another flowgenix",
+                                 config->DATA_DIR);
+        return STATUS_OK;
+}
+
+/* --- The kept secret ---------------------------------------------------------------------------*/
+/* A fresh key gets its name only when it is whole; who comes second uses the first one's. */
+static bool make_secret(const char *path, int folder)
+{
+        SCOPED_MEM char *draft = mem_printf(NULL, "%s.XXXXXX", path);
+        SCOPED_MEM char *fresh = secret_random(NULL, 48);
+        ssize_t length = (ssize_t)strlen(fresh);
+        SCOPED_FD int fd = mkostemp(draft, O_CLOEXEC); /* mode 0600 */
+
+        if (fd < 0)
+                return false;
+        errno = 0;
+        bool made = write(fd, fresh, (size_t)length) == length && fsync(fd) == 0 &&
+                    (link(draft, path) == 0 || errno == EEXIST) && fsync(folder) == 0;
+        int reason = errno ? errno : ENOSPC;
+
+        unlink(draft);
+        errno = reason;
+        return made;
+}
+
+static enum status kept_secret(const struct app *app, char **ret, struct error *err)
+{
+        SCOPED_MEM char *path = mem_printf(NULL, "%s/secret.key", app->data_dir);
         char text[128] = "";
-        SCOPED_FD int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        SCOPED_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-        if (fd >= 0) {
-                SCOPED_MEM char *fresh = secret_random(NULL, 48);
-                ssize_t length = (ssize_t)strlen(fresh);
-
-                *ret = mem_strdup(ctx, fresh);
-                if (write(fd, fresh, (size_t)length) == length && fsync(fd) == 0)
-                        return STATUS_OK;
-        } else if (errno == EEXIST) {
+        if (fd < 0 && errno == ENOENT && make_secret(path, app->data_fd))
                 fd = open(path, O_RDONLY | O_CLOEXEC);
-                if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0) {
-                        *ret = mem_strdup(ctx, text);
-                        return STATUS_OK;
-                }
-        }
-        return error_set(err, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+                return error_set(err, STATUS_UNAVAILABLE, "%s: %s", path, strerror(errno));
+        text[strcspn(text, "\r\n")] = '\0'; /* of an editor */
+        if (!*text)
+                return error_set(
+                        err, STATUS_UNAVAILABLE,
+                        "%s is empty: restore it, or remove it and enter all provider keys "
+                        "again",
+                        path);
+        *ret = mem_strdup(app, text);
+        return STATUS_OK;
 }
 
 static enum status open_secrets(struct app *app, const struct config *config, struct error *err)
 {
         char *key = mem_strdup(app, config->SECRET_KEY);
 
-        if (!key && kept_secret(app, config->DATA_DIR, &key, err))
+        if (!key && kept_secret(app, &key, err))
                 return err->status;
         return secrets_derive(key, &app->secrets, err);
 }
@@ -127,8 +163,8 @@ static enum status open_engine(struct app *app, const struct config *config, str
 
 static enum status open_all(struct app *app, const struct config *config, struct error *err)
 {
-        if (make_data_dir(config->DATA_DIR, err) || open_secrets(app, config, err) ||
-            pool_new("watcher", 4, 0, &app->watchers, err) ||
+        if (make_data_dir(config->DATA_DIR, err) || lock_data_dir(app, config, err) ||
+            open_secrets(app, config, err) || pool_new("watcher", 4, 0, &app->watchers, err) ||
             pool_new("hashing", 2, 64, &app->hashing, err) ||
             store_open(config->DATABASE_URL, &app->store, err) ||
             vector_new(app->store, &app->vector, err) || open_outside(app, config, err) ||
@@ -143,6 +179,7 @@ enum status parts_open(const struct config *config, struct app **ret, struct err
         struct app *app = mem_new(NULL, struct app);
 
         app->started_us = clock_monotonic_us();
+        app->data_fd = -1;
         app->data_dir = mem_strdup(app, config->DATA_DIR);
         app->providers = config_providers(app, config);
         app->logins = limiter_new(LOGINS, LOGIN_WINDOW_MS, LIMITER_KEYS);
@@ -175,5 +212,7 @@ struct app *parts_close(struct app *app)
         app->sessions = sessions_free(app->sessions);
         app->store = store_free(app->store);
         app->logins = limiter_free(app->logins);
+        if (app->data_fd >= 0)
+                close(app->data_fd);
         return mem_free(app);
 }

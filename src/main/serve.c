@@ -109,20 +109,26 @@ static void prune(void *arg)
         } while (!err.status && deleted >= PRUNE_BATCH);
 }
 
-/* Returns when asked to stop. */
+/* Returns when asked to stop. Old executions go at the start and then every so often. */
 static void wait_for_signals(struct serving *serving, const sigset_t *signals)
 {
-        const struct timespec hour = {.tv_sec = RETENTION_SECONDS};
+        int64_t due_us = 0;
 
         for (;;) {
-                int signal = sigtimedwait(signals, NULL, &hour);
+                int64_t left_us = due_us - clock_monotonic_us();
+
+                if (left_us <= 0) {
+                        pool_continue(serving->app->watchers, prune, serving);
+                        left_us = (int64_t)RETENTION_SECONDS * 1000000;
+                        due_us = clock_monotonic_us() + left_us;
+                }
+                const struct timespec left = {left_us / 1000000, left_us % 1000000 * 1000};
+                int signal = sigtimedwait(signals, NULL, &left);
 
                 if (signal == SIGTERM || signal == SIGINT)
                         return;
                 if (signal == SIGHUP)
                         log_reopen();
-                if (signal < 0 && errno == EAGAIN)
-                        pool_continue(serving->app->watchers, prune, serving);
         }
 }
 
