@@ -79,6 +79,8 @@ export class App {
     };
     for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS', 'TSAN_OPTIONS'])
       if (process.env[name] !== undefined) env[name] = process.env[name];
+    /* Freed memory held back by the sanitizer would drown what memory tests look for. */
+    env['ASAN_OPTIONS'] = `quarantine_size_mb=16:allocator_release_to_os_interval_ms=100:${env['ASAN_OPTIONS'] ?? ''}`;
     Object.assign(env, this.#options.env);
     return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== null));
   }

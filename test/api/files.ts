@@ -30,14 +30,12 @@ export function manyPages(count: number): Buffer {
   return pdfOf(objects);
 }
 
-/* A page whose content stream expands from kilobytes to hundreds of megabytes. */
+/* A page whose content stream of some 200 KB unpacks to a hundred megabytes of strokes. */
 export function pdfBomb(): Buffer {
   const objects = ['<</Type/Catalog/Pages 2 0 R>>', '<</Type/Pages/Count 1/Kids[3 0 R]>>',
-    '<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Contents 4 0 R/Resources<</Font<</F 5 0 R>>>>>>'];
-  const line = 'BT /F 12 Tf (bomb bomb bomb bomb) Tj ET\n';
-  const stream = bombStream(Buffer.from(line.repeat(2000)), 4000);
-  const head = pdfBody([...objects, `<</Length ${stream.length}/Filter/FlateDecode>>stream\n@\nendstream`,
-    '<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>']);
+    '<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 100]/Contents 4 0 R>>'];
+  const stream = bombStream(Buffer.from('0 0 m 1 1 l S\n'.repeat(1000)), 7000);
+  const head = pdfBody([...objects, `<</Length ${stream.length}/Filter/FlateDecode>>stream\n@\nendstream`]);
   return withStream(head, stream);
 }
 
@@ -47,7 +45,7 @@ function pdfBody(objects: string[]): string {
 
 function withStream(body: string, stream: Buffer): Buffer {
   const [before, after] = body.split('@') as [string, string];
-  const trailer = 'trailer\n<</Root 1 0 R/Size 6>>\n%%EOF\n';
+  const trailer = 'trailer\n<</Root 1 0 R/Size 5>>\n%%EOF\n';
   return Buffer.concat([Buffer.from(before), stream, Buffer.from(after + trailer)]);
 }
 
@@ -115,7 +113,7 @@ export function docxExternal(): Buffer {
 }
 
 /* Some hundred kilobytes that unpack to `megabytes` of document.xml. */
-export function docxBomb(megabytes = 300): Buffer {
+export function docxBomb(megabytes = 120): Buffer {
   const paragraph = Buffer.from('<w:p><w:r><w:t>bomb bomb bomb bomb bomb</w:t></w:r></w:p>');
   const times = Math.floor((megabytes * 1024 * 1024) / paragraph.length);
   const text = Buffer.concat([Buffer.from(wordOpen), Buffer.alloc(times * paragraph.length, paragraph), Buffer.from(wordClose)]);

@@ -127,7 +127,7 @@ describeApp('hostile files', (app) => {
   });
   test('10,000 pages', () => ends('pages.pdf'));
   test('a zip bomb', () => failsWith('bomb.docx', /large|long|big|much|bomb|limit|time|expand/i));
-  test('a PDF that unpacks to hundreds of megabytes', () => ends('bomb.pdf', 100_000));
+  test('a PDF that unpacks to a hundred megabytes', () => ends('bomb.pdf', 100_000));
 
   test('the server kept its memory and still does its job', async () => {
     const grown = (await app.memoryMb()) - memoryBefore;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Providers: everything that a model's server does to us, seen from a workflow's run. */
 import assert from 'node:assert/strict';
-import { before, beforeEach, test } from 'node:test';
+import { before, beforeEach, describe, test } from 'node:test';
 
 import { describeApp, type App, type Client } from './harness.ts';
 import { llmGraph, node, researchGraph, stepOf } from './graphs.ts';
@@ -18,8 +18,6 @@ interface Outcome {
   message?: RegExp;
   /* Requests that the provider may see. */
   calls?: number | [number, number];
-  /* Called by a node with that many attempts of its own. */
-  attempts?: number;
 }
 
 /* What each behaviour must lead to, for a node with max_attempts 1: the client itself tries again
@@ -68,31 +66,50 @@ function assertCalls(seen: number, expected: number | [number, number], name: st
   assert.ok(seen >= low && seen <= high, `${name}: the provider was asked ${seen} times`);
 }
 
+/* All at the same time: most of them wait before they try again. Each has a model of its own, by
+ * which its requests are told apart and whose "then ok" is its second one. */
+function describeOutcomes(provider: Provider): void {
+  describeApp(`${provider}: outcomes`, (app) => {
+    let person: Client;
+    before(async () => {
+      person = await app.person();
+    });
+    describe(provider, { concurrency: 6 }, () => {
+      for (const [name, outcome] of Object.entries(outcomes))
+        test(`${provider}: ${name}`, async () => {
+          const model = `stub-${name}`;
+          const run = await person.runGraph(llmGraph({ provider, model, max_attempts: 1 }));
+          assertOutcome(run, provider, outcome);
+          const calls = app.stubs[provider].requests.filter((record) => record.json?.model === model || record.path.includes(`/${model}:`));
+          assertCalls(calls.length, outcome.calls!, name);
+        });
+    });
+  });
+}
+
+function assertOutcome(run: any, provider: Provider, outcome: Outcome): void {
+  assert.ok(!JSON.stringify(run).includes('secret-4711'));
+  if (outcome.message === undefined) {
+    assert.equal(run.status, 'completed', JSON.stringify(run.error));
+    assert.equal(run.output.text, defaultAnswer);
+    assert.ok(stepOf(run, 'llm').usage.output_tokens > 0);
+    return;
+  }
+  assert.equal(run.status, 'failed', JSON.stringify(run.output));
+  const { message } = run.error;
+  assert.match(message, outcome.message);
+  assert.match(message, names[provider]);
+  assert.ok(!machineWords.test(message), `not for people: ${message}`);
+  assert.equal(run.error.node_id, 'llm');
+}
+
+describeOutcomes('gemini');
+describeOutcomes('openai');
+
 function providerTests(app: App, provider: Provider, person: () => Client): void {
   const model = provider === 'gemini' ? 'gemini-flash-latest' : 'gpt-test';
   const run = (data: object = {}, input?: string) =>
     person().runGraph(llmGraph({ provider, model, max_attempts: 1, ...data }), input);
-
-  for (const [name, outcome] of Object.entries(outcomes))
-    test(`${provider}: ${name}`, async () => {
-      const stub = app.stubs[provider];
-      /* By the model's name, so that "then ok" is the second call of this run. */
-      const result = await run({ model: `stub-${name}` });
-      if (outcome.message === undefined) {
-        assert.equal(result.status, 'completed', JSON.stringify(result.error));
-        assert.equal(result.output.text, defaultAnswer);
-        assert.ok(stepOf(result, 'llm').usage.output_tokens > 0);
-      } else {
-        assert.equal(result.status, 'failed', JSON.stringify(result.output));
-        const { message } = result.error;
-        assert.match(message, outcome.message);
-        assert.match(message, names[provider]);
-        assert.ok(!machineWords.test(message), `not for people: ${message}`);
-        assert.equal(result.error.node_id, 'llm');
-      }
-      assertCalls(stub.requests.length, outcome.calls!, name);
-      assert.ok(!JSON.stringify(result).includes('secret-4711'));
-    });
 
   test(`${provider}: a long event of 256 KiB is taken whole`, async () => {
     const result = await run({ model: 'stub-big-event' });
