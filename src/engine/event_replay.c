@@ -10,7 +10,7 @@
 #include "engine/events_internal.h"
 #include "engine/heap.h"
 
-enum { PAGE = 200 };
+enum { PAGE = 200, NODE_JSON_MAX = 8192 };
 
 /* A batch being read; in the heap by the number of its current event. */
 struct source {
@@ -72,7 +72,7 @@ static const char *step_output(const struct source *source)
 {
         SCOPED_MEM void *ctx = mem_root();
         struct text node = source->unpacker.event.node;
-        struct buffer id = BUFFER_INIT(ctx, 8 * 1024);
+        struct buffer id = BUFFER_INIT(ctx, NODE_JSON_MAX);
 
         for (size_t i = 0; i < source->step_count; i++) {
                 buffer_clear(&id);

@@ -19,7 +19,7 @@ struct graph_node {
         json_t *params;              /* with defaults */
         size_t *incoming, *outgoing; /* edge indexes */
         size_t incoming_count, outgoing_count;
-        size_t order; /* its place in an order where every edge leads forward */
+        size_t order;  /* its place in an order where every edge leads forward */
         size_t *named; /* nodes whose output the templates of params name */
         size_t named_count;
         bool has_templates;

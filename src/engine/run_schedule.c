@@ -311,7 +311,7 @@ void run_advance(struct run *run)
                 return;
         if (run->nodes)
                 follow(run);
-        if (!run->settled && run->busy == 0 && !run->held_back)
+        if (run->nodes && !run->settled && run->busy == 0 && !run->held_back)
                 settle_by_result(run);
         if (run->commit)
                 return;

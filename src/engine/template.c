@@ -100,7 +100,7 @@ static enum status next_part(const char *start, const char **at, struct part *pa
 enum status template_walk(const char *text, template_place_fn *each, void *arg, struct error *err)
 {
         const char *at = text;
-        struct part part;
+        struct part part = {.text = ""};
 
         while (*at) {
                 if (next_part(text, &at, &part, err))
@@ -138,7 +138,7 @@ enum status template_fill(const char *text, const json_t *values, struct buffer 
                           struct error *err)
 {
         const char *at = text;
-        struct part part;
+        struct part part = {.text = ""};
 
         while (*at) {
                 if (next_part(text, &at, &part, err))

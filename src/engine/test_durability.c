@@ -348,10 +348,12 @@ enum { MANY = 10000 };
 static long resident_kb(void)
 {
         SCOPED_FILE FILE *file = fopen("/proc/self/statm", "r");
-        long size, resident;
+        char line[200], *resident;
 
-        assert_int_equal(fscanf(file, "%ld %ld", &size, &resident), 2);
-        return resident * (sysconf(_SC_PAGESIZE) / 1024);
+        assert_non_null(fgets(line, sizeof(line), file));
+        resident = strchr(line, ' ');
+        assert_non_null(resident);
+        return strtol(resident, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
 struct crowd {

@@ -90,7 +90,7 @@ static void long_places_are_refused(void **state)
 
         (void)state;
         memset(text, 'a', sizeof(text));
-        memcpy(text, "{{", 2);
+        text[0] = text[1] = '{';
         memcpy(text + sizeof(text) - 3, "}}", 3);
         assert_refused(text, STATUS_INVALID, "too long");
 }

@@ -147,8 +147,7 @@ static void on_done(const struct llm_result *result, const struct error *failure
         struct error err = ERROR_INIT;
         json_t *json = NULL;
 
-        if (result)
-                tell_usage(run, &result->usage);
+        tell_usage(run, &result->usage);
         if (failure) {
                 node_fail(run, failure, retryable);
         } else if (strlen(result->text) > NODE_TEXT_MAX) {
