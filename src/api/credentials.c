@@ -63,7 +63,7 @@ static const char *hint_of(const char *key)
 {
         size_t length = strlen(key);
 
-        return length >= 4 * HINT_LENGTH ? key + length - HINT_LENGTH : "";
+        return length / 4 >= HINT_LENGTH ? key + length - HINT_LENGTH : "";
 }
 
 /* A key is enough, and so is an address where the server behind it may want no key. */

@@ -157,7 +157,7 @@ static enum status key_user(struct app *app, const void *ctx, const char *token,
                                  "The API key is not valid, was deleted or has expired");
         if (status)
                 return status;
-        if (now - key.last_used_at > 60 * 1000)
+        if (now - key.last_used_at > 60000)
                 store_touch_api_key(app->store, key.id, now);
         return load_user(app, ctx, key.user_id, ret, err);
 }

@@ -55,17 +55,31 @@ static int64_t parse_fraction(const char **text)
         return ms;
 }
 
+/* Two digits below the limit; -1 for anything else. */
+static int parse_two_digits(const char *text, int limit)
+{
+        if (!isdigit((unsigned char)text[0]) || !isdigit((unsigned char)text[1]))
+                return -1;
+        int number = (text[0] - '0') * 10 + text[1] - '0';
+        return number < limit ? number : -1;
+}
+
 /* "Z" or "+hh:mm" as minutes east; false if neither ends the text. */
 static bool parse_offset(const char *text, int *ret_minutes)
 {
-        int hours, minutes, used = 0;
+        int hours, minutes;
 
         if ((text[0] == 'Z' || text[0] == 'z') && text[1] == '\0') {
                 *ret_minutes = 0;
                 return true;
         }
-        if ((text[0] != '+' && text[0] != '-') ||
-            sscanf(text + 1, "%2d:%2d%n", &hours, &minutes, &used) != 2 || text[1 + used] != '\0')
+        if (text[0] != '+' && text[0] != '-')
+                return false;
+        hours = parse_two_digits(text + 1, 24);
+        if (hours < 0 || text[3] != ':')
+                return false;
+        minutes = parse_two_digits(text + 4, 60);
+        if (minutes < 0 || text[6] != '\0')
                 return false;
         *ret_minutes = (hours * 60 + minutes) * (text[0] == '-' ? -1 : 1);
         return true;

@@ -62,7 +62,18 @@ static void clock_reads_what_it_writes(void **state)
         assert_int_equal(ms, 1793277420123);
         assert_int_equal(clock_parse("2026-10-29T14:37:00.123+02:00", &ms, &err), STATUS_OK);
         assert_int_equal(ms, 1793277420123);
-        assert_int_equal(clock_parse("yesterday", &ms, &err), STATUS_INVALID);
+        const char *bad[] = {"yesterday",
+                             "2026-10-29T14:37:00",
+                             "2026-10-29T14:37:00+",
+                             "2026-10-29T14:37:00+2:00",
+                             "2026-10-29T14:37:00+-2:00",
+                             "2026-10-29T14:37:00+02",
+                             "2026-10-29T14:37:00+24:00",
+                             "2026-10-29T14:37:00+02:60",
+                             "2026-10-29T14:37:00+02:00Z"};
+
+        for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+                assert_int_equal(clock_parse(bad[i], &ms, &err), STATUS_INVALID);
 }
 
 static void uuids_are_valid_and_rise(void **state)

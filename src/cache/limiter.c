@@ -55,7 +55,7 @@ static struct window *find(struct limiter *limiter, const char *key, int64_t now
         struct window *window;
         char cut[KEY_MAX] = "";
 
-        strncat(cut, key, sizeof(cut) - 1);
+        memcpy(cut, key, strnlen(key, sizeof(cut) - 1));
         HASH_FIND_STR(limiter->windows, cut, window);
         if (window && now_ms - window->begun_ms >= limiter->window_ms) {
                 forget(limiter, window);

@@ -20,8 +20,10 @@ static char *read_asset(const void *ctx, const char *path)
         char *text;
         size_t size = 0;
 
-        if (!asset)
+        if (!asset) {
                 fail_msg("there is no %s", path);
+                return NULL;
+        }
         if (!asset->gzip)
                 return mem_strndup(ctx, (const char *)asset->data, asset->length);
         /* The last four bytes of gzip: its size, little-endian. */
