@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worker pool: one mutex, one condition, a linked queue. */
+/* Worker pool: one mutex, one semaphore, a linked queue.
+ *
+ * At most one worker is being woken at a time; when it runs and sees more jobs than its own, it wakes
+ * the next. So a burst of short jobs costs a few wake-ups instead of one each. A semaphore, since it
+ * keeps its count: a condition's signal may be lost in glibc before 2.41 (bug 25847), and here the
+ * next one would not come. */
 #include "base/pool.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -14,21 +21,44 @@ struct job {
 
 struct pool {
         pthread_mutex_t lock;
-        pthread_cond_t wake;
+        sem_t wake;
         struct job *first, **last;
         size_t waiting, queue_max, threads;
+        size_t idle; /* workers that wait or are being woken */
         bool stopping;
+        bool waking; /* one of them */
         char name[16];
         pthread_t *ids;
 };
 
+/* Call with the lock held; true if the caller must post the semaphore after unlocking. */
+static bool wake_one(struct pool *pool)
+{
+        if (!pool->first || pool->idle == 0 || pool->waking)
+                return false;
+        pool->waking = true;
+        return true;
+}
+
+static void wait_for_job(struct pool *pool)
+{
+        pool->idle++;
+        pthread_mutex_unlock(&pool->lock);
+        while (sem_wait(&pool->wake) && errno == EINTR)
+                ;
+        pthread_mutex_lock(&pool->lock);
+        pool->idle--;
+        pool->waking = false;
+}
+
 static struct job *take_job(struct pool *pool)
 {
         struct job *job;
+        bool wake;
 
         pthread_mutex_lock(&pool->lock);
         while (!pool->first && !pool->stopping)
-                pthread_cond_wait(&pool->wake, &pool->lock);
+                wait_for_job(pool);
         job = pool->first;
         if (job) {
                 pool->first = job->next;
@@ -36,7 +66,10 @@ static struct job *take_job(struct pool *pool)
                         pool->last = &pool->first;
                 pool->waiting--;
         }
+        wake = wake_one(pool);
         pthread_mutex_unlock(&pool->lock);
+        if (wake)
+                sem_post(&pool->wake);
         return job;
 }
 
@@ -59,7 +92,7 @@ enum status pool_new(const char *name, size_t threads, size_t queue_max, struct 
         struct pool *pool = mem_new(NULL, struct pool);
 
         pthread_mutex_init(&pool->lock, NULL);
-        pthread_cond_init(&pool->wake, NULL);
+        sem_init(&pool->wake, 0, 0);
         pool->last = &pool->first;
         pool->queue_max = queue_max;
         snprintf(pool->name, sizeof(pool->name), "%s", name);
@@ -81,11 +114,12 @@ struct pool *pool_free(struct pool *pool)
                 return NULL;
         pthread_mutex_lock(&pool->lock);
         pool->stopping = true;
-        pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->lock);
         for (size_t i = 0; i < pool->threads; i++)
+                sem_post(&pool->wake);
+        for (size_t i = 0; i < pool->threads; i++)
                 pthread_join(pool->ids[i], NULL);
-        pthread_cond_destroy(&pool->wake);
+        sem_destroy(&pool->wake);
         pthread_mutex_destroy(&pool->lock);
         return mem_free(pool);
 }
@@ -93,7 +127,7 @@ struct pool *pool_free(struct pool *pool)
 static bool push(struct pool *pool, pool_fn *fn, void *arg, bool bounded)
 {
         struct job *job = mem_new(NULL, struct job);
-        bool room;
+        bool room, wake;
 
         job->fn = fn;
         job->arg = arg;
@@ -103,9 +137,11 @@ static bool push(struct pool *pool, pool_fn *fn, void *arg, bool bounded)
                 *pool->last = job;
                 pool->last = &job->next;
                 pool->waiting++;
-                pthread_cond_signal(&pool->wake);
         }
+        wake = wake_one(pool);
         pthread_mutex_unlock(&pool->lock);
+        if (wake)
+                sem_post(&pool->wake);
         if (!room)
                 mem_free(job);
         return room;
