@@ -47,6 +47,26 @@ static void check_items(const json_t *data, const char *array, size_t max, const
         }
 }
 
+/* What every client relies on where it is given; a node of another tool may have neither. */
+static void check_nodes(const json_t *nodes, struct problems *problems)
+{
+        const json_t *node;
+        char path[64];
+        size_t i;
+
+        json_array_foreach (nodes, i, node) {
+                const json_t *type = json_object_get(node, "type"),
+                             *data = json_object_get(node, "data");
+
+                snprintf(path, sizeof(path), "workflow_data.nodes[%zu].%s", i,
+                         type && !json_is_string(type) ? "type" : "data");
+                if (type && !json_is_string(type))
+                        problems_add(problems, NULL, path, "must be a string");
+                else if (data && !json_is_object(data))
+                        problems_add(problems, NULL, path, "must be an object");
+        }
+}
+
 enum status graph_check_shape(const json_t *workflow_data, struct problems *problems,
                               struct error *err)
 {
@@ -59,6 +79,7 @@ enum status graph_check_shape(const json_t *workflow_data, struct problems *prob
         } else {
                 check_items(workflow_data, "nodes", GRAPH_NODES_MAX, node_keys, problems);
                 check_items(workflow_data, "edges", GRAPH_EDGES_MAX, edge_keys, problems);
+                check_nodes(json_object_get(workflow_data, "nodes"), problems);
         }
         if (problems->count > before || problems->count >= PROBLEMS_MAX)
                 return error_set(err, STATUS_INVALID, "workflow_data is not a graph");

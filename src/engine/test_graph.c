@@ -112,7 +112,7 @@ static void a_chain_compiles_with_defaults_and_inferred_handles(void **state)
         assert_int_equal(kb->timeout_ms, 60000);
         assert_int_equal(kb->max_attempts, 1);
         assert_int_equal(l->timeout_ms, 300000);
-        assert_int_equal(l->max_attempts, 3);
+        assert_int_equal(l->max_attempts, 1);
         assert_int_equal(l->incoming_count, 2);
         assert_string_equal(f.graph->edges[l->incoming[0]].target_port, "context");
         assert_string_equal(f.graph->edges[l->incoming[0]].source_port, "context");

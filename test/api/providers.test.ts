@@ -40,7 +40,8 @@ const outcomes: Partial<Record<LlmBehaviour, Outcome>> = {
   '500': { message: /error|fail/i, calls: [2, 10] },
   '503': { message: /overload|busy|unavailable|later/i, calls: [2, 10] },
   html: { message: /./, calls: [1, 10] },
-  'cut-first': { message: /connection|answer|reach|closed/i, calls: [1, 10] },
+  /* libcurl itself repeats a request whose kept-alive connection ended without a byte. */
+  'cut-first': { message: /connection|answer|reach|closed/i, calls: [1, 20] },
   quota: { message: /quota/i, calls: 1 },
   'invalid-key': { message: /key/i, calls: 1 },
   forbidden: { message: /access|allow|permi|refus|denied|may not|not let|region|country/i, calls: 1 },
