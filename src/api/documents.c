@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "api/routes.h"
-#include "api/session.h"
 #include "api/views.h"
 #include "net/multipart.h"
 #include "observe/log.h"
@@ -61,11 +60,8 @@ static enum status sink_begin(struct request *req, struct error *err)
                 .part_begin = part_begin,
                 .part_data = part_data,
         };
-        struct upload_form *form;
+        struct upload_form *form = mem_new(req->ctx, struct upload_form);
 
-        if (session_plausible(req, err))
-                return err->status;
-        form = mem_new(req->ctx, struct upload_form);
         form->req = req;
         req->upload = form;
         return multipart_new(form, request_header(req, "Content-Type"), &handlers, form,
@@ -97,6 +93,8 @@ static enum status finish_upload(struct request *req, struct document *document,
                 problems_add(request_problems(req), NULL, "file", "is required");
                 return error_set(err, STATUS_INVALID, "file is required");
         }
+        if (strlen(form->workflow_id) != form->workflow_id_length) /* a NUL in it */
+                form->workflow_id[0] = '\0';
         if (id_field(req, "workflow_id", form->workflow_id_length ? form->workflow_id : NULL,
                      err) ||
             store_check_workflow(app->store, user_of(req)->id, form->workflow_id, &version, err))

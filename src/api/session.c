@@ -202,18 +202,6 @@ static enum status bearer_token(const struct request *req, const char **ret, str
         return STATUS_OK;
 }
 
-enum status session_plausible(struct request *req, struct error *err)
-{
-        struct jwt_claims claims;
-        const char *token;
-
-        if (bearer_token(req, &token, err))
-                return err->status;
-        if (api_key_looks_like(token))
-                return STATUS_OK;
-        return jwt_verify(&app_of(req)->secrets, token, clock_wall_ms() / 1000, &claims, err);
-}
-
 enum status session_authorize(struct request *req, struct error *err)
 {
         struct user *user = mem_new(req->ctx, struct user);

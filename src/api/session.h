@@ -9,9 +9,6 @@ struct sessions *sessions_free(struct sessions *sessions);
 
 /* The authorize hook of the server: fills req->user. */
 enum status session_authorize(struct request *req, struct error *err);
-/* Whether the request's token could be good, told without the database: refuses the body of a
- * stranger's upload on the event loop, before it is read. session_authorize still follows. */
-enum status session_plausible(struct request *req, struct error *err) MUST_USE;
 /* The user of a token from any place (header, WebSocket), below ctx. */
 enum status session_user(struct app *app, const void *ctx, const char *token, struct user *ret,
                          struct error *err) MUST_USE;
