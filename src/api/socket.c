@@ -74,8 +74,11 @@ static void closed(struct websocket *ws, unsigned code, void *arg)
         struct watch *watch = arg;
         bool subscribed;
 
-        (void)ws;
         (void)code;
+        if (!ws) { /* refused: opened never came */
+                watch_free(watch);
+                return;
+        }
         pthread_mutex_lock(&watch->lock);
         watch->closed = true;
         subscribed = watch->subscribed;

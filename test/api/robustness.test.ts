@@ -115,6 +115,21 @@ describeApp('robustness', (app) => {
     assertProblem(answer, 401);
   });
 
+  /* A leak here is LeakSanitizer's to tell, at the end. */
+  test('a WebSocket path asked without a handshake answers 426 and keeps nothing', async () => {
+    const { id } = await person.createWorkflow(instant);
+    for (let i = 0; i < 5; i++) assertProblem(await person.request('GET', `/ws/${id}`), 426);
+  });
+
+  test('a NUL in a form\'s workflow_id is refused', async () => {
+    const { id } = await person.createWorkflow(instant);
+    assertProblem(await person.request('POST', '/api/v1/documents/upload', {
+      headers: { 'Content-Type': 'multipart/form-data; boundary=b' },
+      body: `--b\r\nContent-Disposition: form-data; name="workflow_id"\r\n\r\n${id}\0x\r\n`
+        + '--b\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nhello\r\n--b--\r\n',
+    }), 400);
+  });
+
   test('probes from the first moment on find a program that answers', async () => {
     await app.terminate();
     const starting = app.launch();
