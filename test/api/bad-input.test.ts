@@ -6,9 +6,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
 
-import { assertField, assertProblem, describeApp, type App, type Client } from './harness.ts';
+import { assertField, assertProblem, describeApp, type App, type Client, type Socket } from './harness.ts';
 import { edge, graph, llmGraph, node } from './graphs.ts';
 import { exchange, receive, type RawAnswer } from './raw.ts';
+import type { SseEvent, SseReader } from './sse.ts';
 
 async function assertAlive(app: App): Promise<void> {
   assert.ok(app.running, `the program is gone: ${app.stderr.slice(-2000)}`);
@@ -181,13 +182,23 @@ describeApp('bad bodies', (app) => {
 describeApp('bad HTTP', (app) => {
   let person: Client;
   const slow: Promise<RawAnswer>[] = [];
+  let socket: Socket;
+  let pings = 0;
+  let quiet: SseReader;
+  let quietEvents: Promise<SseEvent[]>;
   const body = '{"email":"a@example.org","password":"xxxxxxxx"}';
   const post = (headers: string[], content = '') =>
     [`POST /api/v1/auth/login HTTP/1.1`, ...headers, 'Content-Type: application/json', '', ''].join('\r\n') + content;
 
   before(async () => {
     person = await app.person();
-    /* Begun now, looked at in the last test: connections that dribble or fall silent. */
+    /* Begun now, looked at in the last tests: what only time shows. */
+    app.stubs.openai.always('stall');
+    const made = await person.createWorkflow(llmGraph({ provider: 'openai', model: 'stub', max_attempts: 1, timeout_seconds: 32 }));
+    socket = await person.socket(made.id);
+    socket.ws.on('ping', () => pings++);
+    quiet = await person.events(`/api/v1/executions/${await person.start(made.id)}/events`);
+    quietEvents = quiet.until(() => false, 100_000);
     slow.push(dribble('POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n', '{'));
     slow.push(dribble('GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ', 'a'));
     slow.push(dribble('', ''));
@@ -351,11 +362,23 @@ describeApp('bad HTTP', (app) => {
     assert.notEqual(plain.headers.get('access-control-allow-origin'), '*');
   });
 
+  test('a stream in which nothing happens is kept open by comments', async () => {
+    const events = await quietEvents;
+    assert.equal(events.at(-1)?.event, 'execution_failed', 'the model was silent for 32 s');
+    assert.ok(quiet.comments.length >= 1, 'no comment in 32 s: proxies would have dropped the stream');
+  });
+
   test('slow clients are sent away and did not hold up the others', async () => {
     await assertAlive(app);
     for (const [i, answer] of (await Promise.all(slow)).entries()) {
       assert.ok(answer.closed || answer.status === 408, `slow connection ${i} is still open after 110 s: ${answer.text}`);
       assert.ok([0, 408].includes(answer.status), `slow connection ${i}: ${answer.text.slice(0, 200)}`);
     }
+  });
+
+  test('a WebSocket in which nothing happens was pinged every 20 seconds and is still open', async () => {
+    assert.equal(socket.closed, null);
+    assert.ok(pings >= 2, `${pings} pings`);
+    await socket.close();
   });
 }, { env: { ALLOWED_ORIGINS: 'https://allowed.example' } });

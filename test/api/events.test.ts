@@ -120,6 +120,17 @@ describeApp('events: SSE', (app) => {
     assert.equal(app.stubs.openai.requests.length, 5, 'one refused, three overloaded, one answered');
   });
 
+  test('a node that is tried again says so', async () => {
+    app.stubs.openai.always('503');
+    const made = await person.createWorkflow(llmGraph({ ...stub, max_attempts: 2 }));
+    const events = await follow(await person.start(made.id));
+    const own = events.filter((event) => event.node_id === 'llm').map((event) => event.type);
+    assert.ok(own.includes('node_retrying'), own.join());
+    assert.equal(own.at(-1), 'node_failed');
+    const run = await person.execution(events[0].execution_id);
+    assert.equal(run.steps.find((step: any) => step.node_id === 'llm').attempt, 2);
+  });
+
   test('bad numbers, other people and no token are refused', async () => {
     const { id } = await person.run(workflowId);
     const path = `/api/v1/executions/${id}/events`;

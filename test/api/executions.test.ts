@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Executions: runs with their steps, usage, events, idempotency, cancel and per-node behaviour. */
 import assert from 'node:assert/strict';
-import { before, beforeEach, test } from 'node:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
 
 import { assertField, assertProblem, describeApp, uuidPattern, type Client } from './harness.ts';
 import { chainGraph, documentGraph, edge, graph, llmGraph, node, searchGraph, stepOf } from './graphs.ts';
@@ -119,6 +122,20 @@ describeApp('executions', (app) => {
     assert.ok(waited.status === 200 ? waited.body.id === first : waited.status === 422, waited.text);
     assert.equal(app.stubs.openai.requests.length, 1, 'the model was asked once');
     assert.equal((await person.get(`/api/v1/workflows/${made.id}/executions`)).total, 1);
+  });
+
+  test('a key whose first run still goes is not waited for twice', async () => {
+    app.stubs.openai.next('slow');
+    const made = await person.createWorkflow(llmGraph(stub));
+    const ask = () => person.request('POST', `/api/v1/workflows/${made.id}/execute`,
+      { json: { user_input: 'x', wait: true }, headers: { 'Idempotency-Key': 'twice' } });
+    const first = ask();
+    await app.stubs.openai.waitFor(() => true);
+    assertProblem(await ask(), 409);
+    const answer = await first;
+    assert.equal(answer.status, 200);
+    assert.equal((await ask()).body.id, answer.body.id, 'once it has ended it is told again');
+    assert.equal(app.stubs.openai.requests.length, 1);
   });
 
   test('of many requests at once with one key one execution runs', async () => {
@@ -313,3 +330,50 @@ describeApp('executions', (app) => {
     assert.equal((await person.run(made.id)).workflow_version, 2);
   });
 });
+
+describeApp('executions: one at a time', (app) => {
+  test('more wait as queued, in their order, and can be cancelled while they wait', async () => {
+    const person = await app.person();
+    app.stubs.openai.always('stall');
+    const made = await person.createWorkflow(llmGraph(stub));
+    const first = await person.start(made.id, 'first');
+    await app.stubs.openai.waitFor(() => true);
+    const [second, third] = [await person.start(made.id, 'second'), await person.start(made.id, 'third')];
+    for (const id of [second, third]) {
+      const waiting = await person.execution(id);
+      assert.deepEqual([waiting.status, waiting.started_at], ['queued', null]);
+    }
+    const metrics = await app.client().get('/metrics');
+    assert.match(metrics, /^flowgenix_workflow_executions_queued 2$/m);
+    assert.match(metrics, /^flowgenix_workflow_executions_running 1$/m);
+    await person.request('POST', `/api/v1/executions/${second}/cancel`, { expect: 202 });
+    assert.equal((await person.finish(second)).status, 'cancelled');
+    app.stubs.openai.always(null);
+    await person.request('POST', `/api/v1/executions/${first}/cancel`, { expect: 202 });
+    assert.equal((await person.finish(third)).status, 'completed');
+    assert.equal(app.stubs.openai.requests.length, 2, 'the one cancelled in the queue never asked');
+  });
+}, { env: { EXECUTION_CONCURRENCY: '1' } });
+
+const prices = join(mkdtempSync(join(tmpdir(), 'flowgenix-prices-')), 'prices.json');
+
+describeApp('executions: prices', (app) => {
+  after(() => rmSync(dirname(prices), { recursive: true }));
+
+  test('cost follows the price table that was set', async () => {
+    const person = await app.person();
+    const run = await person.runGraph(chainGraph(stub, { ...stub, model: 'unknown-model' }));
+    const [known, unknown] = [stepOf(run, 'first').usage, stepOf(run, 'second').usage];
+    const expected = known.input_tokens * 2 + known.output_tokens * 3;
+    assert.ok(Math.abs(known.cost_dollars - expected) < 1e-6, `${known.cost_dollars} instead of ${expected}`);
+    assert.ok(unknown.cost_dollars === null || unknown.cost_dollars === 0);
+    assert.ok(Math.abs(run.usage.cost_dollars - expected) < 1e-6);
+    const metrics = await app.client().get('/metrics');
+    const cost = /^flowgenix_llm_cost_dollars_total\{provider="openai",model="stub"\} (\S+)$/m.exec(metrics);
+    assert.ok(Math.abs(Number(cost?.[1]) - expected) < 1e-6, cost?.[0]);
+  });
+}, { env: { PRICE_FILE: prices } });
+
+writeFileSync(prices, JSON.stringify({
+  updated: '2026-11-01', prices: [{ provider: 'openai', model: 'stub', input: 2_000_000, output: 3_000_000 }],
+}));
