@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api/auth/password.h"
+#include "base/utf8.h"
 #include "main/commands.h"
 #include "store/users.h"
 
@@ -71,6 +72,8 @@ enum status command_check(const struct config *config, int argc, char **argv, st
 }
 
 /* --- user add ----------------------------------------------------------------------------------*/
+enum { FULL_NAME_MAX = 200, EMAIL_MAX = 254 };
+
 struct new_user {
         const char *email, *name;
         bool admin;
@@ -150,6 +153,12 @@ static enum status parse_user(int argc, char **argv, struct new_user *ret, struc
                 return error_set(
                         err, STATUS_INVALID,
                         "usage: flowgenix user add --email ADDRESS [--name NAME] [--admin]");
+        if (ret->name &&
+            (!utf8_valid(ret->name, strlen(ret->name)) || strlen(ret->name) > FULL_NAME_MAX))
+                return error_set(err, STATUS_INVALID, "the name must be UTF-8 of at most %d bytes",
+                                 FULL_NAME_MAX);
+        if (strlen(ret->email) > EMAIL_MAX || strpbrk(ret->email, " \t\r\n"))
+                return error_set(err, STATUS_INVALID, "that is not an e-mail address");
         return STATUS_OK;
 }
 

@@ -32,7 +32,7 @@ struct run {
         struct user user;
         struct workflow workflow;
         char execution_id[UUID_TEXT_SIZE];
-        sigset_t signals; /* SIGINT, SIGTERM, and SIGUSR1 for "the wait is over" */
+        sigset_t signals; /* SIGINT, SIGTERM, SIGHUP, and SIGUSR1 for "the wait is over" */
         struct error start_error;
 };
 
@@ -81,10 +81,10 @@ static enum status read_all(const void *ctx, int fd, const char *name, struct bu
                             struct error *err)
 {
         char piece[READ_SIZE];
-        ssize_t got;
+        ssize_t got = 0;
 
         *ret = BUFFER_INIT(ctx, FILE_MAX);
-        while ((got = read(fd, piece, sizeof(piece))) > 0)
+        while (!ret->overflow && (got = read(fd, piece, sizeof(piece))) > 0)
                 buffer_append(ret, piece, (size_t)got);
         if (got < 0)
                 return error_set(err, STATUS_NOT_FOUND, "%s: %s", name, strerror(errno));
@@ -111,6 +111,8 @@ static enum status read_input(struct run *run, const char **ret, struct error *e
         if (read_all(run->ctx, STDIN_FILENO, "standard input", &text, err))
                 return err->status;
         *ret = buffer_string(&text);
+        if (strlen(*ret) != text.length)
+                return error_set(err, STATUS_INVALID, "standard input holds a NUL byte");
         return STATUS_OK;
 }
 
@@ -134,8 +136,9 @@ static enum status create_workflow(struct run *run, struct error *err)
         SCOPED_JSON json_t *file = NULL;
         struct problems *problems = problems_new(run->ctx);
 
-        if (read_file(run->ctx, run->options->file, &text, err) ||
-            json_read(buffer_string(&text), text.length, &file, err))
+        if (read_file(run->ctx, run->options->file, &text, err))
+                return err->status;
+        if (json_read(buffer_string(&text), text.length, &file, err))
                 return error_prefix(err, "%s", run->options->file);
         json_t *data = json_object_get(file, "workflow_data");
 
@@ -184,7 +187,7 @@ static enum status upload(struct run *run, const char *path, struct error *err)
 }
 
 /* --- Waiting -----------------------------------------------------------------------------------*/
-/* Waits for wake_up(); CANCELLED on Ctrl+C or SIGTERM. */
+/* Waits for wake_up(); CANCELLED on Ctrl+C, SIGTERM or SIGHUP. */
 static enum status wait_for_wake_up(struct run *run, struct error *err)
 {
         int signal = sigwaitinfo(&run->signals, NULL);
@@ -370,6 +373,7 @@ static void block_signals(struct run *run)
         sigemptyset(&run->signals);
         sigaddset(&run->signals, SIGINT);
         sigaddset(&run->signals, SIGTERM);
+        sigaddset(&run->signals, SIGHUP);
         sigaddset(&run->signals, SIGUSR1);
         pthread_sigmask(SIG_BLOCK, &run->signals, NULL);
         signal(SIGPIPE, SIG_IGN);

@@ -205,3 +205,48 @@ describe('data folders', () => {
     assert.ok(result.err.includes(folder));
   }));
 });
+
+/* --- Commands ---------------------------------------------------------------------------------- */
+async function command(args: string[], input: string, signal?: NodeJS.Signals): Promise<{ code: number | null; err: string; left: string[] }> {
+  const folder = await mkdtemp(join(tmpdir(), 'flowgenix-command-'));
+  const workflow = join(folder, 'workflow.json');
+  await writeFile(workflow, JSON.stringify(instant));
+  const child = spawn(binary, args.map((arg) => (arg === 'WORKFLOW' ? workflow : arg)), {
+    cwd: folder, env: { PATH: process.env['PATH']!, TMPDIR: folder, DATA_DIR: join(folder, 'data') }, stdio: ['pipe', 'ignore', 'pipe'],
+  });
+  let err = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+    if (signal) child.kill(signal);
+  });
+  child.stdin.on('error', () => undefined).end(input);
+  const [code] = await once(child, 'close');
+  const left = (await readdir(folder)).filter((name) => name.startsWith('flowgenix-run-'));
+  await rm(folder, { recursive: true, force: true });
+  return { code, err, left };
+}
+
+describe('commands', () => {
+  test('an endless workflow file is too large, not for ever', async () => {
+    const { code, err } = await command(['run', '/dev/zero', '--input', 'x'], '');
+    assert.equal(code, 1);
+    assert.match(err, /larger than the limit/);
+  });
+
+  test('a NUL in the input is refused, not where the input ends', async () => {
+    const { code, err } = await command(['run', 'WORKFLOW', '--input', '-'], 'a\0b');
+    assert.equal(code, 2);
+    assert.match(err, /NUL/);
+  });
+
+  test('a hang-up leaves no folder behind', async () => {
+    assert.deepEqual((await command(['run', 'WORKFLOW', '--input', 'x'], '', 'SIGHUP')).left, []);
+  });
+
+  test('user add refuses what register refuses', async () => {
+    for (const args of [['--email', 'a b@example.org'], ['--email', `${'a'.repeat(250)}@example.org`], ['--email', 'a@example.org', '--name', 'n'.repeat(201)]]) {
+      const { code, err } = await command(['user', 'add', ...args], 'long enough\n');
+      assert.equal(code, 2, err);
+    }
+  });
+});
