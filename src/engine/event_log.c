@@ -25,19 +25,25 @@ static void tell(struct channel *channel, const struct event *event)
         }
 }
 
+int64_t channel_told(const struct channel *channel)
+{
+        return channel->waiting ? channel->waiting->event.seq - 1 : channel->last;
+}
+
 static void pop_waiting(struct channel *channel)
 {
         struct waiting_event *first = channel->waiting;
 
         if (first->log)
                 first->log->final = NULL;
-        if (!first->lost)
+        if (!first->lost && first->event.json)
                 tell(channel, &first->event);
-        channel->told = first->event.seq;
         channel->waiting_bytes -= first->event.length;
         channel->waiting = first->next;
         if (!channel->waiting)
                 channel->waiting_end = &channel->waiting;
+        if (channel->joining)
+                pthread_cond_broadcast(&channel->went_on);
         mem_free(first);
 }
 
@@ -68,29 +74,28 @@ static void tell_or_wait(struct event_log_state *log, const struct packed_event 
                          const char *output, bool hold)
 {
         struct channel *channel = log->channel;
-
-        if (!hold && !channel->waiting && !channel->subscriptions) {
-                channel->told = packed->seq;
-                return;
-        }
         struct buffer *json = &channel->scratch;
-
-        buffer_clear(json);
-        event_write_json(json, channel->workflow_id, log->execution_id, packed, output);
-        const struct event event = {
+        struct event event = {
                 .seq = packed->seq,
                 .execution_id = log->execution_id,
                 .type = event_types[packed->code],
-                .json = buffer_string(json),
-                .length = json->length,
         };
 
-        if (hold || channel->waiting) {
-                wait_in_line(channel, &event, hold ? log : NULL);
+        if (!channel->subscriptions) {
+                if (hold || channel->waiting)
+                        channel->unwatched = packed->seq;
+                if (!hold)
+                        return;
         } else {
-                tell(channel, &event);
-                channel->told = event.seq;
+                buffer_clear(json);
+                event_write_json(json, channel->workflow_id, log->execution_id, packed, output);
+                event.json = buffer_string(json);
+                event.length = json->length;
         }
+        if (hold || channel->waiting)
+                wait_in_line(channel, &event, hold ? log : NULL);
+        else
+                tell(channel, &event);
         if (json->capacity > SCRATCH_KEPT)
                 buffer_release(json);
 }

@@ -46,6 +46,7 @@ static struct channel *channel_new(struct events *events, const char *workflow_i
         channel->waiting_end = &channel->waiting;
         channel->scratch = channel->token = channel->node = BUFFER_INIT(channel, EVENTS_JSON_MAX);
         pthread_mutex_init(&channel->lock, NULL);
+        pthread_cond_init(&channel->went_on, NULL);
         return channel;
 }
 
@@ -77,7 +78,7 @@ static enum status load(struct channel *channel, struct error *err)
         pthread_mutex_lock(&channel->lock);
         if (!channel->loaded && !store_last_seq(channel->events->store, channel->workflow_id, &last,
                                                 &unfinished, err)) {
-                channel->last = channel->told = unfinished ? last + SEQ_JUMP : last;
+                channel->last = unfinished ? last + SEQ_JUMP : last;
                 channel->loaded = true;
         }
         pthread_mutex_unlock(&channel->lock);
@@ -109,6 +110,7 @@ void channel_put(struct channel *channel)
         pthread_mutex_unlock(&events->lock);
         if (!unused)
                 return;
+        pthread_cond_destroy(&channel->went_on);
         pthread_mutex_destroy(&channel->lock);
         mem_free(channel);
 }
@@ -122,7 +124,8 @@ struct waiting_event *waiting_event_new(const struct event *event)
                strnlen(event->execution_id, sizeof(copy->execution_id) - 1));
         copy->event = *event;
         copy->event.execution_id = copy->execution_id;
-        copy->event.json = mem_strndup(copy, event->json, event->length);
+        if (event->json)
+                copy->event.json = mem_strndup(copy, event->json, event->length);
         return copy;
 }
 
@@ -161,6 +164,7 @@ static void attach(struct subscription *subscription)
 {
         struct channel *channel = subscription->channel;
 
+        subscription->joined = channel->unwatched;
         subscription->next = channel->subscriptions;
         if (subscription->next)
                 subscription->next->previous = subscription;
@@ -235,9 +239,13 @@ static bool catch_up(struct subscription *subscription, int64_t *after, struct e
         };
 
         pthread_mutex_lock(&channel->lock);
+        channel->joining++;
+        while (channel_told(channel) < subscription->joined)
+                pthread_cond_wait(&channel->went_on, &channel->lock);
+        channel->joining--;
         subscription->overflow = false;
         clear_pending(subscription);
-        replay.upto = channel->told;
+        replay.upto = channel_told(channel);
         replay.memory = copy_memory(channel, subscription->execution_id, *after, ctx);
         pthread_mutex_unlock(&channel->lock);
         if (replay.upto > *after && replay_run(&replay, err))

@@ -79,13 +79,14 @@ struct events {
         void *channels;       /* tsearch tree by workflow_id */
 };
 
-/* An event that waits for one before it. */
+/* An event that is held until its execution is committed, or waits behind one that is. While nobody
+ * watches, the held ones alone are in line, without their JSON. */
 struct waiting_event {
         struct waiting_event *next;
         struct event_log_state *log; /* held until this log is committed; NULL: free to go */
         bool lost;                   /* its log ended without a commit: not told */
         char execution_id[UUID_TEXT_SIZE];
-        struct event event; /* with copies */
+        struct event event; /* with copies; json NULL: nobody watched */
 };
 struct waiting_event *waiting_event_new(const struct event *event) MUST_USE;
 
@@ -95,13 +96,15 @@ struct channel {
         unsigned references;
         pthread_mutex_t lock;
         bool loaded;
-        int64_t last; /* the last number given */
-        int64_t told; /* all up to here were told */
+        int64_t last;      /* the last number given */
+        int64_t unwatched; /* the last one held, or behind a held one, that nobody watched */
         struct waiting_event *waiting, **waiting_end;
         size_t waiting_bytes;
         struct event_log_state *logs;            /* all */
         struct event_log_state *behind, *newest; /* with uncommitted events, oldest first */
         struct subscription *subscriptions;
+        pthread_cond_t went_on;             /* the first in line is another one */
+        unsigned joining;                   /* subscriptions that wait for that */
         struct buffer scratch, node, token; /* of the event being emitted */
 };
 
@@ -132,6 +135,8 @@ struct event_log_state {
         struct event_log_state *older, *newer;   /* of channel->behind */
 };
 
+/* All up to here were told, to whoever watched. */
+int64_t channel_told(const struct channel *channel);
 enum status channel_get(struct events *events, const char *workflow_id, struct channel **ret,
                         struct error *err) MUST_USE;
 void channel_put(struct channel *channel);
@@ -143,6 +148,7 @@ struct subscription {
         void *arg;
         bool catching_up; /* live events wait in `pending` */
         bool overflow;    /* some did not fit: catch up again */
+        int64_t joined;   /* channel->unwatched when it came */
         struct waiting_event *pending, **pending_end;
         size_t pending_bytes;
         struct subscription *previous, *next;

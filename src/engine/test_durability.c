@@ -114,8 +114,9 @@ static void a_stop_lets_what_runs_end_and_starts_nothing_more(void **state)
         struct workflow goes_on =
                 bench_workflow(&stage->bench, G(Q "," GATE("g") "," ECHO("a") "," O,
                                                 E("q", "g") "," E("g", "a") "," E("a", "o")));
-        const struct engine_request request = {
-                .user_id = stage->bench.user.id, .workflow = &ends, .user_input = "x"};
+        struct workflow quick = bench_workflow(&stage->bench, G(Q "," O, E("q", "o")));
+        const struct engine_request probe = {
+                .user_id = stage->bench.user.id, .workflow = &quick, .user_input = "x"};
         struct play first, second, refused;
         pthread_t thread;
         sem_t ended;
@@ -125,7 +126,7 @@ static void a_stop_lets_what_runs_end_and_starts_nothing_more(void **state)
         play_start(&second, stage, &goes_on);
         assert_true(gates_wait(2));
         pthread_create(&thread, NULL, stop_engine, stage);
-        while (play_request(&refused, stage, &request) != STATUS_UNAVAILABLE)
+        while (play_request(&refused, stage, &probe) != STATUS_UNAVAILABLE)
                 play_finish(&refused);
         gate_open(gate_take(), "one");
         gate_open(gate_take(), "two");
@@ -139,7 +140,6 @@ static void a_stop_lets_what_runs_end_and_starts_nothing_more(void **state)
         assert_step(&record, "g", "completed", 1);
         assert_null(find_step(&record, "a"));
         assert_int_equal(gates_cancelled, 0);
-        assert_int_equal(echo_runs, 0);
         engine_free(stage->engine);
         stage_engine(stage, 0, 0);
         sem_init(&ended, 0, 0);

@@ -387,6 +387,30 @@ static void *subscribe_slowly(void *arg)
         return NULL;
 }
 
+/* Nobody watched when the end was emitted: whoever joins before its commit gets it in its place. */
+static void an_unwatched_end_is_told_to_who_joins_before_its_commit(void **state)
+{
+        struct flow one = stage_begin(*state), two = stage_begin(*state);
+        struct seen seen = SEEN;
+        struct slow slow = {&one, &seen, NULL};
+        pthread_t thread;
+
+        event_emit(one.log, "execution_started", NULL, NULL);
+        event_emit_final(one.log, "execution_completed", "{\"text\":\"end\"}", NULL);
+        event_emit(two.log, "node_started", "n", NULL);
+        pthread_create(&thread, NULL, subscribe_slowly, &slow);
+        event_emit(two.log, "node_failed", "n", "{\"error\":{}}");
+        commit(&one, "completed", NULL, "{\"text\":\"end\"}");
+        pthread_join(thread, NULL);
+        event_emit(two.log, "node_retrying", "n", NULL);
+        assert_string_equal(seen.types, "execution_started execution_completed node_started "
+                                        "node_failed node_retrying ");
+        assert_false(seen.gap);
+        events_unsubscribe(slow.subscription);
+        end(&one);
+        end(&two);
+}
+
 /* More comes in while the past is told than is kept for a subscriber. */
 static void a_slow_catching_up_loses_nothing(void **state)
 {
@@ -515,6 +539,7 @@ int main(void)
                 with_stage(tokens_are_packed_small),
                 cmocka_unit_test(damaged_batches_end_where_they_break),
                 with_stage(logs_that_fall_behind_are_asked_to_commit),
+                with_stage(an_unwatched_end_is_told_to_who_joins_before_its_commit),
                 with_stage(a_slow_catching_up_loses_nothing),
                 with_stage(readers_that_come_and_go_miss_nothing),
         };
