@@ -26,7 +26,7 @@ static void forgets_on_success_and_when_full(void **state)
 {
         struct limiter *limiter = limiter_new(1, 1000, 3);
         struct error err = ERROR_INIT;
-        char key[8];
+        char key[16];
 
         (void)state;
         assert_int_equal(limiter_take(limiter, "a", 1, &err), STATUS_OK);
