@@ -4,8 +4,9 @@
  * An execution is an actor: its messages (started, step committed, node ended, timer, cancel) are
  * handled one at a time on the engine's pool, so its state needs no locks and waits cost no thread.
  * The row is written before anything runs, and each finished step is committed before its
- * successors start; after a crash the next start goes on from the last committed step, with the
- * step that was in flight tried again under the next attempt number. */
+ * successors start (NODE_INSTANT nodes, pure and quick, ride in the commit of what made them ready);
+ * after a crash the next start goes on from the last committed step, with the step that was in
+ * flight tried again under the next attempt number. */
 #pragma once
 
 #include "base/pool.h"

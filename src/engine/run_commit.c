@@ -266,7 +266,12 @@ void run_commit_again(struct run *run)
 /* --- Done --------------------------------------------------------------------------------------*/
 static void give_up(struct run *run, const struct error *err)
 {
-        log_failure(LOG_LEVEL_ERROR, LOG_workflow_execution, "execution could not be saved", err);
+        /* Who deletes a workflow means its executions too. */
+        if (err->status == STATUS_NOT_FOUND)
+                log_warn(LOG_workflow_execution, "execution was deleted while it ran");
+        else
+                log_failure(LOG_LEVEL_ERROR, LOG_workflow_execution, "execution could not be saved",
+                            err);
         run->commit = mem_free(run->commit);
         run_over(run);
 }

@@ -295,6 +295,22 @@ static void a_kill_loses_no_committed_step(void **state)
         sem_destroy(&ended);
 }
 
+static void a_deleted_workflow_ends_its_executions(void **state)
+{
+        struct stage *stage = *state;
+        struct workflow workflow =
+                bench_workflow(&stage->bench, G(Q "," GATE("g") "," ECHO("a") "," O,
+                                                E("q", "g") "," E("g", "a") "," E("a", "o")));
+        struct play play;
+
+        play_start(&play, stage, &workflow);
+        assert_true(gates_wait(1));
+        ok(store_delete_workflow(stage->bench.store, stage->bench.user.id, workflow.id, &err));
+        gate_open(gate_take(), "late");
+        play_finish(&play);
+        assert_int_equal(engine_running(stage->engine), 0);
+}
+
 /* --- Any moment --------------------------------------------------------------------------------*/
 enum { RACES = 400 };
 
@@ -418,6 +434,7 @@ int main(void)
                 with_stage(an_interrupted_execution_goes_on_with_the_next_engine),
                 with_stage(queued_executions_survive_a_restart),
                 with_stage(a_kill_loses_no_committed_step),
+                with_stage(a_deleted_workflow_ends_its_executions),
                 with_stage(cancel_and_stop_may_come_at_any_moment),
                 with_stage(thousands_wait_in_little_memory),
         };

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/test_stage.h"
+#include "observe/log.h"
+#include "observe/metrics.h"
 
 /* --- Running -----------------------------------------------------------------------------------*/
 static void a_chain_runs_and_is_recorded(void **state)
@@ -115,6 +117,68 @@ static void history_and_context_reach_the_nodes(void **state)
         assert_holds(find_step(&record, "a")->output,
                      mem_printf(stage->bench.ctx, "\"key\":\"%s:a\"", play.id));
         assert_holds(find_step(&record, "q")->input, "\"context\":{\"name\":\"Ann\"}");
+}
+
+struct lines {
+        size_t count, with_ids, nodes;
+};
+
+static struct lines read_log(const char *path, const char *execution_id)
+{
+        SCOPED_FILE FILE *file = fopen(path, "r");
+        struct lines lines = {0};
+        char line[8192];
+
+        assert_non_null(file);
+        while (fgets(line, sizeof(line), file)) {
+                SCOPED_JSON json_t *json = json_loads(line, 0, NULL);
+
+                assert_non_null(json);
+                lines.count++;
+                lines.with_ids +=
+                        strcmp(json_get_text(json, "execution_id", ""), execution_id) == 0 &&
+                        strcmp(json_get_text(json, "request_id", ""), "r-7") == 0;
+                if (strcmp(json_get_text(json, "event_type", ""), "node_execution") != 0)
+                        continue;
+                lines.nodes += json_get_text(json, "node_id", NULL) &&
+                               json_object_get(json, "attempt") &&
+                               json_object_get(json, "duration_ms") &&
+                               strcmp(json_get_text(json, "status", ""), "completed") == 0;
+        }
+        return lines;
+}
+
+static void logs_and_metrics_tell_of_it(void **state)
+{
+        struct stage *stage = *state;
+        char *file = mem_printf(stage->bench.ctx, "%s/log", stage->bench.folder.path);
+        const struct log_options options = {.file = file, .level = LOG_LEVEL_INFO};
+        struct workflow workflow = bench_workflow(
+                &stage->bench, G(Q "," ECHO("a") "," O, E("q", "a") "," E("a", "o")));
+        struct trace trace = {.request_id = "r-7"};
+        const struct engine_request request = {.user_id = stage->bench.user.id,
+                                               .workflow = &workflow,
+                                               .user_input = "hello",
+                                               .trace = &trace};
+        struct buffer metrics = BUFFER_INIT(stage->bench.ctx, 1000000);
+        struct play play;
+
+        ok(log_start(&options, &err));
+        assert_int_equal(play_request(&play, stage, &request), STATUS_OK);
+        play_finish(&play);
+        log_stop();
+        struct lines lines = read_log(file, play.id);
+
+        assert_int_equal(lines.count, 5);
+        assert_int_equal(lines.with_ids, 5);
+        assert_int_equal(lines.nodes, 3);
+        metrics_write(&metrics, METRICS_TEXT);
+        assert_holds(metrics.data, "flowgenix_workflow_executions_total{status=\"completed\"} ");
+        assert_holds(metrics.data, "flowgenix_workflow_executions_running 0\n");
+        assert_holds(metrics.data,
+                     "flowgenix_node_executions_total{type=\"testEcho\",status=\"completed\"} ");
+        assert_holds(metrics.data,
+                     "flowgenix_node_execution_duration_seconds_count{type=\"output\"} ");
 }
 
 /* --- Failures ----------------------------------------------------------------------------------*/
@@ -294,6 +358,7 @@ int main(void)
                 with_stage(branches_run_at_the_same_time),
                 with_stage(blocking_work_runs_aside),
                 with_stage(history_and_context_reach_the_nodes),
+                with_stage(logs_and_metrics_tell_of_it),
                 with_stage(failed_attempts_are_tried_again_after_a_pause),
                 with_stage(the_last_attempt_fails_the_execution),
                 with_stage(what_is_not_retryable_fails_at_once),
