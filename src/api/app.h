@@ -38,7 +38,7 @@ struct app {
         struct health *health;
         const struct app_provider *providers; /* ends with {0} */
         const char *data_dir;
-        int data_fd; /* the folder, locked */
+        int data_fd;        /* the folder, locked */
         int64_t started_us; /* clock_monotonic_us() */
 };
 

@@ -51,9 +51,8 @@ struct engine_callbacks {
          * earlier execution: then nothing new runs. Once, first. */
         void (*started)(void *arg, const char *execution_id, bool existing,
                         const struct error *err);
-        /* The final state is committed, or the engine stops or lost the database: then the row says
-         * that it is unfinished. Once; not after a failed start nor for an existing one. NULL
-         * allowed. */
+        /* The final state is committed; or the engine stops first, and the row says so; or it was
+         * deleted. Once; not after a failed start nor for an existing one. NULL allowed. */
         void (*finished)(void *arg, const char *execution_id);
 };
 

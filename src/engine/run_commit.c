@@ -10,7 +10,7 @@
 #include "engine/engine_internal.h"
 #include "observe/log.h"
 
-enum { TEXT_MAX = 64 * 1024, RETRY_FIRST_MS = 200 };
+enum { TEXT_MAX = 64 * 1024, RETRY_FIRST_MS = 200, RETRY_DOUBLINGS = 6 };
 
 /* --- Texts -------------------------------------------------------------------------------------*/
 static void lower_name(enum status status, char *name, size_t size)
@@ -276,16 +276,24 @@ static void give_up(struct run *run, const struct error *err)
         run_over(run);
 }
 
-/* A deleted execution is gone for good; a database in trouble gets a few tries more. */
+/* A deleted execution is gone for good. A database that is away comes back: until then the run
+ * waits, rather than leave a row that says "running" and is not. */
 static void handle_failure(struct run *run)
 {
         struct commit *commit = run->commit;
-        int64_t delay_ms = RETRY_FIRST_MS << commit->tries;
+        unsigned doublings = commit->tries < RETRY_DOUBLINGS ? commit->tries : RETRY_DOUBLINGS;
+        bool away = commit->err.status == STATUS_UNAVAILABLE;
 
-        if (commit->err.status == STATUS_NOT_FOUND || ++commit->tries >= COMMIT_TRIES)
+        commit->tries++;
+        if (commit->err.status == STATUS_NOT_FOUND || (!away && commit->tries >= COMMIT_TRIES)) {
                 give_up(run, &commit->err);
-        else
-                alarm_set(&run->commit_again, run, MESSAGE_COMMIT_AGAIN, delay_ms * 1000);
+                return;
+        }
+        if (commit->tries == COMMIT_TRIES)
+                log_failure(LOG_LEVEL_WARN, LOG_workflow_execution,
+                            "execution waits for the database", &commit->err);
+        alarm_set(&run->commit_again, run, MESSAGE_COMMIT_AGAIN,
+                  (int64_t)(RETRY_FIRST_MS << doublings) * 1000);
 }
 
 /* Nothing begins here: `existing_id` runs or ran already, or `err` says why not. */
