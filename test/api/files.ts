@@ -113,8 +113,8 @@ export function docxExternal(): Buffer {
 }
 
 /* Some hundred kilobytes that unpack to `megabytes` of document.xml. */
-export function docxBomb(megabytes = 200): Buffer {
-  const paragraph = Buffer.from('<w:p><w:r><w:t>bomb bomb bomb bomb bomb</w:t></w:r></w:p>');
+export function docxBomb(megabytes = 120): Buffer {
+  const paragraph = Buffer.from(`<w:p><w:r><w:t>${'bomb '.repeat(400)}</w:t></w:r></w:p>`);
   const times = Math.floor((megabytes * 1024 * 1024) / paragraph.length);
   const text = Buffer.concat([Buffer.from(wordOpen), Buffer.alloc(times * paragraph.length, paragraph), Buffer.from(wordClose)]);
   return zipOf([

@@ -346,6 +346,7 @@ describeApp('system: start and stop', (app) => {
     assert.ok(Date.now() - began < 17_000);
     const answer = await waiting;
     if (answer) assert.ok([200, 503].includes(answer.status), String(answer.status));
+    app.stubs.reset();
     await app.launch();
   });
 
