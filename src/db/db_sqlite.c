@@ -416,12 +416,21 @@ static int is_wal(void *arg, int count, char **values, char **names)
         return 0;
 }
 
+enum { WAL_TRIES = 10 };
+
 /* SQLite keeps the old mode, without an error, where the file system cannot share memory. */
 static enum status wal_setup(struct sqlite_conn *conn, struct error *err)
 {
+        static const char wal_sql[] = "PRAGMA journal_mode = WAL";
         bool wal = false;
-        int code = sqlite3_exec(conn->handle, "PRAGMA journal_mode = WAL", is_wal, &wal, NULL);
+        int code = sqlite3_exec(conn->handle, wal_sql, is_wal, &wal, NULL);
 
+        /* The switch itself does not wait for another process that is at it; a transaction does. */
+        for (int tries = 0; code == SQLITE_BUSY && tries < WAL_TRIES; tries++) {
+                code = sqlite3_exec(conn->handle, "BEGIN IMMEDIATE; ROLLBACK", NULL, NULL, NULL);
+                if (!code)
+                        code = sqlite3_exec(conn->handle, wal_sql, is_wal, &wal, NULL);
+        }
         if (code)
                 return fail_sqlite(conn->handle, code, err);
         if (!wal)
