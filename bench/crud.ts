@@ -14,7 +14,7 @@ const graph = await readFile(new URL('../examples/document-qa.json', import.meta
 export async function crud(folder: string): Promise<Row[]> {
   const { app, person, key } = await startApp();
   const port = await freePort();
-  const peer = spawn('python3', ['-m', 'uvicorn', 'fastapi_workflows:app', '--port', String(port), '--workers', '2', '--log-level', 'warning'], {
+  const peer = spawn('/usr/bin/python3', ['-m', 'uvicorn', 'fastapi_workflows:app', '--port', String(port), '--workers', '2', '--log-level', 'warning'], {
     cwd: fileURLToPath(new URL('peers', import.meta.url)), stdio: 'ignore', detached: true,
     env: { ...process.env, WORKFLOWS_DB: join(folder, 'fastapi.db') },
   });
