@@ -17,7 +17,7 @@ static const struct command commands[] = {
          "Listens on HOST:PORT until SIGTERM or Ctrl+C. SIGHUP reopens the log file.\n"
          "Everything is set by environment variables or a .env file: see 'flowgenix check'.\n",
          command_serve},
-        {"run", "FILE --input TEXT [--document PATH]... [--json]",
+        {"run", "FILE --input TEXT [--document PATH]... [--json] [--quiet]",
          "run a workflow without a server",
          "Runs the workflow of FILE (as exported, or a bare React Flow graph) once.\n\n"
          "  --input TEXT      the user's input; '-' reads it from standard input\n"
@@ -53,7 +53,8 @@ static void print_usage(FILE *out)
 
 static void print_help(const struct command *command)
 {
-        printf("Usage: flowgenix %s %s\n\n%s", command->name, command->arguments, command->help);
+        printf("Usage: flowgenix %s%s%s\n\n%s", command->name, *command->arguments ? " " : "",
+               command->arguments, command->help);
 }
 
 static bool asks_for_help(int argc, char **argv)
