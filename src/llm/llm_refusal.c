@@ -129,6 +129,9 @@ void llm_refusal_from_answer(struct refusal *refusal, const struct endpoint *end
         snprintf(what, sizeof(what), "HTTP %u, %.60s", result->status,
                  result->content_type ? result->content_type : "no content type");
         explain(refusal, endpoint, result->status, json, what);
+        /* A redirect is not followed, and the same address will redirect again. */
+        if (result->status / 100 == 3)
+                refusal->retryable = false;
         if (refusal->retryable && !refusal->error.retry_after_ms)
                 refusal->error.retry_after_ms = result->retry_after_ms;
 }

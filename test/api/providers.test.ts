@@ -59,7 +59,7 @@ const outcomes: Partial<Record<LlmBehaviour, Outcome>> = {
   'cut-clean': { message: /cut|broke|connection|end|incomplete|closed|off/i, calls: 1 },
   'error-mid': { message: /./, calls: 1 },
   huge: { message: /large|big|long|much|limit/i, calls: 1 },
-  redirect: { message: /./, calls: [1, 10] },
+  redirect: { message: /./, calls: 1 },
 };
 
 function assertCalls(seen: number, expected: number | [number, number], name: string): void {
